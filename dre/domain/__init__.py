@@ -1,0 +1,1 @@
+"""Facts and rules of development reality, pure: nothing here reads a clock, sleeps or opens anything."""

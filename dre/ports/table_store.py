@@ -1,0 +1,96 @@
+"""The table store: rows that folds have made of history, with the cursor that says how far they got."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import msgspec
+
+
+class Row(msgspec.Struct, frozen=True):
+    """
+    A row of a projection. The annotations are the columns: UUID and str are text, int and bool integers,
+    float a real number, everything else (lists, structs, maps) JSON.
+    """
+
+    table: ClassVar[str]
+    primary_key: ClassVar[str] = "id"
+    indexes: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """How far a follower has read: the position, and the leaf there, which says of which history."""
+
+    position: int = -1
+    leaf: bytes = b""
+
+
+class Parked(msgspec.Struct, frozen=True):
+    """A follower that stopped: the position it cannot get past, and why."""
+
+    name: str
+    position: int
+    error: str
+
+
+class Query(msgspec.Struct, frozen=True):
+    """
+    Which rows: equal columns, a key range of one ordered column, newest first or oldest first.
+
+    `after`/`before` bound `order_by` and then the primary key (keyset paging, never an offset).
+    `prefix` and `suffix` match text columns.
+    """
+
+    where: Mapping[str, Any] = {}
+    order_by: str | None = None
+    descending: bool = False
+    since: Any = None
+    until: Any = None
+    after: tuple[Any, Any] | None = None
+    suffix: Mapping[str, str] = {}
+    limit: int = 100
+
+
+class TableStore(Protocol):
+    """
+    Rows and cursors. A projection's rows and its cursor change in one transaction or not at all.
+
+    `version` belongs to the fold: when it differs from the stored one, the tables begin anew at position -1.
+    """
+
+    async def prepare(self, name: str, version: int, row: type[Row] | None) -> Place:
+        """Makes what is missing and returns where the follower `name` stands. A new version starts from nothing."""
+        ...
+
+    async def rows(self, row: type[AnyRow], keys: Sequence[Any]) -> dict[Any, AnyRow]:
+        """The rows of these keys that exist."""
+        ...
+
+    async def advance(
+        self,
+        name: str,
+        old: Place,
+        new: Place,
+        upserts: Sequence[Row] = (),
+        deletes: Sequence[tuple[type[Row], Any]] = (),
+    ) -> bool:
+        """Writes rows and moves the cursor from `old` to `new`; False and no change if it did not stand at `old`."""
+        ...
+
+    async def park(self, parked: Parked) -> None:
+        """Remembers that a follower has stopped; the next successful `advance` forgets it."""
+        ...
+
+    async def parked(self) -> list[Parked]: ...
+
+    async def places(self) -> dict[str, Place]:
+        """Every follower's cursor."""
+        ...
+
+    async def clear(self, name: str, row: type[Row] | None) -> None:
+        """Back to position -1 with no rows, in one transaction."""
+        ...
+
+    async def query(self, row: type[AnyRow], query: Query) -> list[AnyRow]: ...
