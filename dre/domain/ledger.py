@@ -11,8 +11,8 @@ DEFAULT_NAME = "dre.local"
 
 class LedgerCreated(DomainEvent, frozen=True):
     """
-    Position 0. `origin` is the first line of every checkpoint; `verifier_keys` are C2SP verifier keys (signer,
-    cosigner); `format_digest` is the SHA-256 of the format's test vectors, so the hashes below say by which rules they were made.
+    Position 0. `origin` is the first line of every checkpoint. `verifier_keys`: C2SP verifier keys of signer and
+    cosigner. `format_digest`: SHA-256 of the format's test vectors, so the ledger says by which rules it was made.
     """
 
     type: ClassVar[str] = "ledger.created"

@@ -1,0 +1,1 @@
+"""The verbs: every change goes through `execute`, every reaction through `follow`."""
