@@ -8,6 +8,7 @@ from uuid import UUID
 from dre.domain import codec
 from dre.domain.events import DomainEvent, Recorded
 from dre.errors import CommandRefused, StoreBusy
+from dre.ledger.entry import Entry
 from dre.ports.event_store import Append, EventStore, NewEvent, Receipt, Refused
 
 MAX_EVENTS = 512
@@ -23,8 +24,9 @@ class Appender:
     A batch holds at most 512 events and 1 MiB (one append may be larger, and then goes alone).
     """
 
-    def __init__(self, store: EventStore) -> None:
-        self._store = store
+    def __init__(self, store: EventStore, committed: Callable[[Entry], None] = lambda _newest: None) -> None:
+        """`committed` hears of the newest entry of each batch, once it is durable."""
+        self._store, self._committed = store, committed
         self._waiting: deque[tuple[Append, asyncio.Future[Receipt | Refused]]] = deque()
         self._writer: asyncio.Task[None] | None = None
 
@@ -64,9 +66,20 @@ class Appender:
             if not isinstance(error, Exception):
                 raise
             return
+        self._tell(answers)
         for (_, done), answer in zip(batch, answers, strict=True):
             if not done.done():
                 done.set_result(answer)
+
+    def _tell(self, answers: Sequence[Receipt | Refused]) -> None:
+        new = [
+            entry
+            for answer in answers
+            if isinstance(answer, Receipt) and not answer.repeated
+            for entry in answer.entries
+        ]
+        if new:
+            self._committed(max(new, key=lambda entry: entry.position))
 
     def _take(self) -> list[tuple[Append, "asyncio.Future[Receipt | Refused]"]]:
         batch: list[tuple[Append, asyncio.Future[Receipt | Refused]]] = []

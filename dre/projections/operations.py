@@ -1,0 +1,135 @@
+"""Operations: one row a run, from its start to its verdict."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+
+from dre.domain.account import actor_id
+from dre.domain.events import Micros, Millis, Recorded, Text
+from dre.domain.evidence import EvidenceCollected
+from dre.domain.ids import crockford
+from dre.domain.operation import OperationCompleted, OperationInterrupted, OperationStarted
+from dre.domain.verification import VerificationComplete, VerificationRequested
+from dre.ports.table_store import Query, Row, TableStore
+from dre.projections.projection import Projection
+
+RUNNING = "running"
+
+
+class OperationRow(Row, frozen=True):
+    """`status`: `running`, then the outcome. `result` to `summary`: the newest verdict. Times in epoch milliseconds."""
+
+    table = "operations"
+    indexes = (("user_id",), ("status",), ("started_at",), ("short",))
+
+    id: UUID
+    short: str
+    command: str
+    working_directory: Text
+    user_id: UUID
+    started_at: Millis
+    created_at: Millis
+    status: str
+    position: int
+    labels: list[tuple[str, str]]
+    parent: UUID | None = None
+    git_commit: str | None = None
+    git_branch: Text | None = None
+    completed_at: Millis | None = None
+    duration_us: Micros | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    items: int = 0
+    verification_id: UUID | None = None
+    result: str | None = None
+    grade: str | None = None
+    confidence: float | None = None
+    summary: str | None = None
+
+
+def keys(recorded: Recorded) -> Sequence[UUID]:
+    match recorded.event:
+        case OperationStarted(id=id):
+            return (id,)
+        case (
+            OperationCompleted(operation_id=id)
+            | OperationInterrupted(operation_id=id)
+            | EvidenceCollected(operation_id=id)
+            | VerificationRequested(operation_id=id)
+            | VerificationComplete(operation_id=id)
+        ):
+            return (id,)
+        case _:
+            return ()
+
+
+def fold(row: OperationRow | None, recorded: Recorded) -> OperationRow | None:
+    match recorded.event:
+        case OperationStarted() as started:
+            return _begun(started, recorded)
+        case _ if row is None:
+            return None
+        case OperationCompleted() as ended:
+            return msgspec.structs.replace(
+                row,
+                status=ended.outcome,
+                completed_at=ended.completed_at,
+                duration_us=ended.duration_us,
+                exit_code=ended.exit_code,
+                signal=ended.signal,
+            )
+        case OperationInterrupted() as cut:
+            return msgspec.structs.replace(row, status="interrupted", exit_code=cut.exit_code, signal=cut.signal)
+        case EvidenceCollected():
+            return msgspec.structs.replace(row, items=row.items + 1)
+        case VerificationRequested(id=id):
+            return msgspec.structs.replace(row, verification_id=id)
+        case VerificationComplete() as verdict:
+            return msgspec.structs.replace(
+                row,
+                verification_id=verdict.verification_id,
+                result=verdict.result,
+                grade=verdict.grade,
+                confidence=verdict.confidence,
+                summary=verdict.summary,
+            )
+        case _:
+            return row
+
+
+def _begun(started: OperationStarted, recorded: Recorded) -> OperationRow:
+    git = started.git
+    return OperationRow(
+        id=started.id,
+        short=crockford(started.id),
+        command=started.command,
+        working_directory=started.cwd,
+        user_id=actor_id(recorded.actor),
+        started_at=started.timestamp,
+        created_at=recorded.recorded_at,
+        status=RUNNING,
+        position=recorded.position,
+        labels=started.labels,
+        parent=started.parent,
+        git_commit=git.commit if git else None,
+        git_branch=git.branch if git else None,
+    )
+
+
+OPERATIONS = Projection(OperationRow, version=1, keys=keys, fold=fold)
+
+
+async def newest(
+    tables: TableStore, *, limit: int, since: Millis | None = None, after: tuple[Millis, UUID] | None = None
+) -> list[OperationRow]:
+    """Newest first by start; `after`: the last row's start and id of the page before."""
+    query = Query(order_by="started_at", descending=True, since=since, after=after, limit=limit)
+    return await tables.query(OperationRow, query)
+
+
+async def ending_in(tables: TableStore, short: str, limit: int = 10) -> list[OperationRow]:
+    """Those whose id ends in a short id, newest first."""
+    return await tables.query(
+        OperationRow, Query(suffix={"short": short}, order_by="started_at", descending=True, limit=limit)
+    )
