@@ -8,6 +8,7 @@ UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 BIN := .venv/bin
 BENCHES := wrap append cli
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 TEST_JOBS ?= 4
 TEST_ARGS ?=
 
@@ -21,7 +22,7 @@ VENV := .venv/locked
 BENCH := .venv/locked-bench
 DOCS := build/docs-venv/locked
 
-.PHONY: help build run test lint format bench bench-quick docs dist clean
+.PHONY: help build run test lint format bench bench-quick docs changelog dist audit clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +59,12 @@ docs: $(DOCS) ## Build the documentation into build/site; a broken link fails
 dist: build ## Build the sdist and the wheel into dist/
 	rm -rf dist
 	$(UV) build --out-dir dist
+
+changelog: $(DOCS) ## Show what the next release will say, from changes/
+	@build/docs-venv/bin/towncrier build --draft --version $(VERSION)
+
+audit: build ## Look for known vulnerabilities in everything that is locked
+	$(UV) audit --frozen
 
 clean: ## Remove everything that was built, .venv/ and .tools/ included
 	rm -rf .venv .tools build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
