@@ -1,0 +1,1 @@
+"""One technology a room; none knows another."""

@@ -1,0 +1,288 @@
+"""Settings: one frozen struct, read once: defaults, user's file, workspace's file, environment, in that order."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from dre.errors import ConfigurationError, NotFound
+
+Scope = Literal["workspace", "user"]
+Source = Literal["default", "user", "workspace", "environment"]
+FILE_NAME = "config.json"
+LARGEST_FILE = 1 << 20
+
+Duration = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[1-9][0-9]{0,5}[smhdw]$", description="a number and s, m, h, d or w: 30d, 12h"),
+]
+
+
+class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`retention`: how long payloads are meant to be kept; null: for ever. Recorded as policy; nothing is erased yet."""
+
+    retention: Duration | None = None
+
+
+class Reports(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`globs`: where test reports are looked for, beside those that the command itself names."""
+
+    globs: Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=500)]], msgspec.Meta(max_length=100)] = [
+        "report.xml",
+        "junit.xml",
+        "reports/*.xml",
+        "test-results/*.xml",
+        "build/test-results/test/*.xml",
+        "target/surefire-reports/TEST-*.xml",
+    ]
+
+
+class Redaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`patterns`: RE2 expressions of secrets that no environment variable holds, beside the built-in ones."""
+
+    patterns: Annotated[
+        list[Annotated[str, msgspec.Meta(min_length=1, max_length=500)]], msgspec.Meta(max_length=100)
+    ] = []
+
+
+class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a configuration file may hold. Published as schemas/config.schema.json."""
+
+    schema: Annotated[str | None, msgspec.Meta(description="where this schema is, for editors")] = msgspec.field(
+        name="$schema", default=None
+    )
+    evidence: Evidence = Evidence()
+    reports: Reports = Reports()
+    redaction: Redaction = Redaction()
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """`directory`: where the question is asked from. `sources`: where each key's value comes from."""
+
+    directory: str
+    state_home: str
+    config_home: str
+    configuration: Configuration
+    sources: Mapping[str, Source]
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One setting: its dotted name, what may be written there, and who may write it."""
+
+    name: str
+    type: Any
+    scopes: tuple[Scope, ...]
+    help: str
+
+    @property
+    def variable(self) -> str:
+        return "DRE_" + self.name.upper().replace(".", "_")
+
+
+KEYS: dict[str, Key] = {
+    key.name: key
+    for key in (
+        Key(
+            "evidence.retention",
+            Duration | None,
+            ("workspace", "user"),
+            "how long evidence payloads are meant to be kept",
+        ),
+        Key("reports.globs", list[str], ("workspace", "user"), "where test reports are looked for"),
+        Key("redaction.patterns", list[str], ("user",), "more patterns of secrets (RE2)"),
+    )
+}
+
+
+def config_home(environment: Mapping[str, str]) -> str:
+    return _xdg(environment, "XDG_CONFIG_HOME", ".config")
+
+
+def state_home(environment: Mapping[str, str]) -> str:
+    return _xdg(environment, "XDG_STATE_HOME", os.path.join(".local", "state"))
+
+
+def load(directory: str, dot_dre: str | None, environment: Mapping[str, str]) -> Settings:
+    """
+    Everything that was configured. `dot_dre`: the workspace's folder, if there is one.
+
+    Raises ConfigurationError that names file, line and key.
+    """
+    found: dict[str, Any] = {}
+    sources: dict[str, Source] = dict.fromkeys(KEYS, "default")
+    home = config_home(environment)
+    for source, folder in (("user", home), ("workspace", dot_dre)):
+        values = read_file(os.path.join(folder, FILE_NAME), source) if folder else {}
+        found |= values
+        sources |= dict.fromkeys(values, source)
+    for key in KEYS.values():
+        if key.variable in environment:
+            found[key.name] = parse(key, environment[key.variable], where=key.variable)
+            sources[key.name] = "environment"
+    return Settings(directory, state_home(environment), home, _nested(found), sources)
+
+
+def read_file(path: str, scope: Scope) -> dict[str, Any]:
+    """The keys that one file sets, checked; nothing when it does not exist."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be opened: {error.strerror}") from None
+    with os.fdopen(fd, "rb") as file:
+        text = file.read(LARGEST_FILE + 1)
+    if len(text) > LARGEST_FILE:
+        raise ConfigurationError(f"{path} is larger than 1 MiB")
+    return _checked(path, text, scope)
+
+
+def parse(key: Key, text: str, *, where: str) -> Any:
+    """A value as people type it: JSON where it is JSON, else a word; lists also as comma-separated words."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    if key.type == list[str] and isinstance(value, str):
+        value = [word.strip() for word in value.split(",") if word.strip()]
+    return check(key, value, where=where)
+
+
+def check(key: Key, value: Any, *, where: str) -> Any:
+    """The value, if the key may have it. Raises ConfigurationError naming `where`, the key and what would do."""
+    try:
+        msgspec.convert(value, key.type)
+        _nested({key.name: value})
+        if key.name == "redaction.patterns":
+            _check_patterns(value)
+    except (msgspec.ValidationError, ConfigurationError) as error:
+        shown = json.dumps(value, ensure_ascii=False)[:80]
+        expected = "a duration (try 30d, 12h)" if "retention" in key.name else str(error)
+        said = f"{shown} is not {expected}" if "retention" in key.name else f"{shown}: {expected}"
+        raise ConfigurationError(f"{where}: {key.name}: {said}") from None
+    return value
+
+
+def find_key(name: str) -> Key:
+    if name not in KEYS:
+        raise NotFound(f"there is no setting {name}", hint="one of: " + ", ".join(KEYS))
+    return KEYS[name]
+
+
+def value_of(configuration: Configuration, name: str) -> Any:
+    section, _, field = name.partition(".")
+    return getattr(getattr(configuration, section), field)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of a configuration file."""
+    schema = msgspec.json.schema(Configuration)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "DRE configuration",
+        **schema,
+    }
+
+
+def _checked(path: str, text: bytes, scope: Scope) -> dict[str, Any]:
+    try:
+        tree = json.loads(text.decode(), object_pairs_hook=_no_duplicates)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(
+            f"{path} line {error.lineno}: {error.msg}", hint="it must be one JSON object"
+        ) from None
+    except (ConfigurationError, RecursionError) as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigurationError(f"{path} line 1: a configuration is a JSON object, with keys like evidence")
+    lines = lines_of_keys(text.decode())
+    found: dict[str, Any] = {}
+    for section, fields in tree.items():
+        if section == "$schema":
+            continue
+        if not any(name.startswith(f"{section}.") for name in KEYS):
+            _refuse_unknown(path, lines, section)
+        if not isinstance(fields, dict):
+            raise ConfigurationError(f"{path} line {lines.get(section, 1)}: {section} is a JSON object of settings")
+        for field, value in fields.items():
+            found[f"{section}.{field}"] = _one(path, lines, f"{section}.{field}", value, scope)
+    return found
+
+
+def _one(path: str, lines: Mapping[str, int], name: str, value: Any, scope: Scope) -> Any:
+    where = f"{path} line {lines.get(name, 1)}"
+    if name not in KEYS:
+        _refuse_unknown(path, lines, name)
+    if scope not in KEYS[name].scopes:
+        raise ConfigurationError(
+            f"{where}: {name} may not be set by a workspace: whoever wrote the repository could abuse it",
+            hint=f"dre config set --user {name} VALUE",
+        )
+    return check(KEYS[name], value, where=where)
+
+
+def _refuse_unknown(path: str, lines: Mapping[str, int], name: str) -> None:
+    raise ConfigurationError(
+        f"{path} line {lines.get(name, 1)}: there is no setting {name}", hint="dre config list shows them all"
+    )
+
+
+def _check_patterns(patterns: list[str]) -> None:
+    import re2  # noqa: PLC0415 - only who has such a setting pays for it
+
+    for pattern in patterns:
+        try:
+            re2.compile(pattern)
+        except re2.error as error:
+            raise ConfigurationError(f"{pattern!r} is no RE2 expression: {error}") from None
+
+
+def _nested(found: Mapping[str, Any]) -> Configuration:
+    tree: dict[str, dict[str, Any]] = {}
+    for name, value in found.items():
+        section, _, field = name.partition(".")
+        tree.setdefault(section, {})[field] = value
+    return msgspec.convert(tree, Configuration)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
+        raise ConfigurationError(f"{twice} is there twice")
+    return found
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|\n')
+
+
+def lines_of_keys(text: str) -> dict[str, int]:
+    """The line, from 1, where each dotted key of a valid JSON object stands."""
+    lines: dict[str, int] = {}
+    path: list[str | None] = []
+    line, last = 1, ""
+    for token in _TOKEN.findall(text):
+        if token == "\n":
+            line += 1
+        elif token in ("{", "["):
+            path.append(None)
+        elif token in ("}", "]"):
+            path.pop()
+        elif token == ":":
+            path[-1] = json.loads(last)
+            lines.setdefault(".".join(part for part in path if part is not None), line)
+        elif token != ",":
+            last = token
+    return lines
+
+
+def _xdg(environment: Mapping[str, str], variable: str, default: str) -> str:
+    """The XDG base directory rules: a relative path there is ignored."""
+    given = environment.get(variable, "")
+    base = given if os.path.isabs(given) else os.path.join(environment.get("HOME") or os.path.expanduser("~"), default)
+    return os.path.join(base, "dre")
