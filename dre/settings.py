@@ -20,9 +20,13 @@ Duration = Annotated[
     msgspec.Meta(pattern=r"^[1-9][0-9]{0,5}[smhdw]$", description="a number and s, m, h, d or w: 30d, 12h"),
 ]
 
+Patterns = Annotated[
+    tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=500)], ...], msgspec.Meta(max_length=100)
+]
+
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`retention`: how long payloads are meant to be kept; null: for ever. Recorded as policy; nothing is erased yet."""
+    """`retention`: how long payloads are meant to be kept, null for ever. A policy on record; nothing is erased yet."""
 
     retention: Duration | None = None
 
@@ -30,22 +34,20 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Reports(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`globs`: where test reports are looked for, beside those that the command itself names."""
 
-    globs: Annotated[list[Annotated[str, msgspec.Meta(min_length=1, max_length=500)]], msgspec.Meta(max_length=100)] = [
+    globs: Patterns = (
         "report.xml",
         "junit.xml",
         "reports/*.xml",
         "test-results/*.xml",
         "build/test-results/test/*.xml",
         "target/surefire-reports/TEST-*.xml",
-    ]
+    )
 
 
 class Redaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`patterns`: RE2 expressions of secrets that no environment variable holds, beside the built-in ones."""
 
-    patterns: Annotated[
-        list[Annotated[str, msgspec.Meta(min_length=1, max_length=500)]], msgspec.Meta(max_length=100)
-    ] = []
+    patterns: Patterns = ()
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,10 +72,9 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """One setting: its dotted name, what may be written there, and who may write it."""
+    """One setting: its dotted name and who may write it."""
 
     name: str
-    type: Any
     scopes: tuple[Scope, ...]
     help: str
 
@@ -87,12 +88,11 @@ KEYS: dict[str, Key] = {
     for key in (
         Key(
             "evidence.retention",
-            Duration | None,
             ("workspace", "user"),
             "how long evidence payloads are meant to be kept",
         ),
-        Key("reports.globs", list[str], ("workspace", "user"), "where test reports are looked for"),
-        Key("redaction.patterns", list[str], ("user",), "more patterns of secrets (RE2)"),
+        Key("reports.globs", ("workspace", "user"), "where test reports are looked for"),
+        Key("redaction.patterns", ("user",), "more patterns of secrets (RE2)"),
     )
 }
 
@@ -114,10 +114,11 @@ def load(directory: str, dot_dre: str | None, environment: Mapping[str, str]) ->
     found: dict[str, Any] = {}
     sources: dict[str, Source] = dict.fromkeys(KEYS, "default")
     home = config_home(environment)
-    for source, folder in (("user", home), ("workspace", dot_dre)):
-        values = read_file(os.path.join(folder, FILE_NAME), source) if folder else {}
+    files: tuple[tuple[Scope, str | None], ...] = (("user", home), ("workspace", dot_dre))
+    for scope, folder in files:
+        values = read_file(os.path.join(folder, FILE_NAME), scope) if folder else {}
         found |= values
-        sources |= dict.fromkeys(values, source)
+        sources |= dict.fromkeys(values, scope)
     for key in KEYS.values():
         if key.variable in environment:
             found[key.name] = parse(key, environment[key.variable], where=key.variable)
@@ -146,7 +147,7 @@ def parse(key: Key, text: str, *, where: str) -> Any:
         value = json.loads(text)
     except ValueError:
         value = text
-    if key.type == list[str] and isinstance(value, str):
+    if isinstance(value_of(Configuration(), key.name), tuple) and isinstance(value, str):
         value = [word.strip() for word in value.split(",") if word.strip()]
     return check(key, value, where=where)
 
@@ -154,7 +155,6 @@ def parse(key: Key, text: str, *, where: str) -> Any:
 def check(key: Key, value: Any, *, where: str) -> Any:
     """The value, if the key may have it. Raises ConfigurationError naming `where`, the key and what would do."""
     try:
-        msgspec.convert(value, key.type)
         _nested({key.name: value})
         if key.name == "redaction.patterns":
             _check_patterns(value)
@@ -258,7 +258,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|\n')
+_MARK = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|\n')
 
 
 def lines_of_keys(text: str) -> dict[str, int]:
@@ -266,18 +266,18 @@ def lines_of_keys(text: str) -> dict[str, int]:
     lines: dict[str, int] = {}
     path: list[str | None] = []
     line, last = 1, ""
-    for token in _TOKEN.findall(text):
-        if token == "\n":
+    for mark in _MARK.findall(text):
+        if mark == "\n":
             line += 1
-        elif token in ("{", "["):
+        elif mark in ("{", "["):
             path.append(None)
-        elif token in ("}", "]"):
+        elif mark in ("}", "]"):
             path.pop()
-        elif token == ":":
+        elif mark == ":":
             path[-1] = json.loads(last)
             lines.setdefault(".".join(part for part in path if part is not None), line)
-        elif token != ",":
-            last = token
+        elif mark != ",":
+            last = mark
     return lines
 
 
