@@ -97,7 +97,7 @@ def _standing(path: str, ledger_id: UUID, seen_at: str | None, state: StateHome)
         return "unknown"
     if seen_at == path:
         return "here"
-    still = _read_id(seen_at)
+    still = read_id(seen_at)
     return "copied" if state.knows(ledger_id) and still == ledger_id else "moved"
 
 
@@ -131,7 +131,7 @@ def _check_folder(path: str) -> None:
 
 def _check_links(path: str) -> None:
     """One level into the folders that are opened by name."""
-    for folder in (path, os.path.join(path, "spool"), os.path.join(path, "cache")):
+    for folder in (path, *(os.path.join(path, name) for name in ("spool", "cache", "evidence"))):
         if not os.path.isdir(folder):
             continue
         with os.scandir(folder) as entries:
@@ -170,7 +170,7 @@ def _in_work_tree(folder: str) -> bool:
 
 
 def _ledger_id(path: str) -> UUID:
-    found = _read_id(path)
+    found = read_id(path)
     if found is None:
         raise WorkspaceRefused(
             f"{os.path.join(path, 'ledger-id')} is missing or holds no ledger id",
@@ -179,7 +179,7 @@ def _ledger_id(path: str) -> UUID:
     return found
 
 
-def _read_id(path: str) -> UUID | None:
+def read_id(path: str) -> UUID | None:
     try:
         fd = os.open(os.path.join(path, "ledger-id"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

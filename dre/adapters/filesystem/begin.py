@@ -1,0 +1,129 @@
+"""Beginning and accepting: how a `.dre` comes to be this machine's, and what is lost or set aside when it does."""
+
+import os
+import time
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from dre.adapters.filesystem import dot_dre
+from dre.adapters.filesystem.state_home import KeptHead, StateHome
+from dre.domain.ids import uuid7
+from dre.errors import LedgerMissing, WorkspaceRefused
+
+CI_MARKER = "ci-mode"
+_LEDGER_FILES = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "evidence", "cache")
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """`made` is False when it was there already. `lost`: the history that this beginning gives up."""
+
+    path: str
+    ledger_id: UUID
+    made: bool
+    lost_ledger: UUID | None = None
+    lost: KeptHead | None = None
+
+
+def begin(directory: str, state: StateHome, *, ci_mode: bool) -> Begun:
+    """
+    A `.dre` at the top of the work tree. Where the ledger that stood there is gone, a new one begins in its place and
+    what was recorded meanwhile waits for it; only here is a loss admitted.
+
+    Raises WorkspaceRefused for a folder that must not be used.
+    """
+    path = dot_dre.find(directory) or dot_dre.place_for(directory)
+    lost_ledger = _gone(path, state)
+    try:
+        found = dot_dre.inspect(path, state)
+    except (LedgerMissing, WorkspaceRefused):
+        if os.path.exists(os.path.join(path, "ledger-id")) or os.path.exists(os.path.join(path, "ledger.db")):
+            raise
+        found = None
+    if found is not None and found.standing == "unknown":
+        raise WorkspaceRefused(f"{path} was not made on this machine", hint="dre trust shows what accepting it means")
+    if found is not None and lost_ledger is None:
+        begun = Begun(path, found.ledger_id, made=False)
+    else:
+        begun = _begin_anew(path, lost_ledger, state)
+    if ci_mode:
+        _touch(os.path.join(path, CI_MARKER))
+    return begun
+
+
+class Acceptance(msgspec.Struct, frozen=True):
+    """
+    What `accept` would do. `adopt`: a history from elsewhere becomes known here as it is. `own`: a copy is set aside in
+    `set_aside`, and a ledger of its own begins. `none`: nothing to do.
+    """
+
+    kind: Literal["none", "adopt", "own"]
+    path: str
+    ledger_id: UUID
+    seen_at: str | None
+    set_aside: str | None
+
+
+def consider(directory: str, state: StateHome) -> Acceptance:
+    """Looks, changes nothing. Raises WorkspaceRefused for what cannot be accepted at all, LedgerMissing."""
+    path = dot_dre.find(directory) or dot_dre.place_for(directory)
+    found = dot_dre.inspect(path, state)
+    if found.standing == "unknown":
+        return Acceptance("adopt", found.path, found.ledger_id, None, None)
+    if found.standing == "copied":
+        aside = found.within(f"copied-from-{found.ledger_id}")
+        return Acceptance("own", found.path, found.ledger_id, found.seen_at, aside)
+    return Acceptance("none", found.path, found.ledger_id, found.seen_at, None)
+
+
+def accept(acceptance: Acceptance, state: StateHome) -> UUID:
+    """Does it; returns the id of the ledger that is recorded to from now on."""
+    if acceptance.kind == "adopt":
+        state.adopt(acceptance.ledger_id, acceptance.path)
+    if acceptance.kind != "own" or acceptance.set_aside is None:
+        return acceptance.ledger_id
+    os.makedirs(acceptance.set_aside, mode=0o700, exist_ok=True)
+    for name in _LEDGER_FILES:
+        if os.path.lexists(os.path.join(acceptance.path, name)):
+            os.rename(os.path.join(acceptance.path, name), os.path.join(acceptance.set_aside, name))
+    return _renew(acceptance.path, state)
+
+
+def _gone(path: str, state: StateHome) -> UUID | None:
+    """The ledger that this machine has seen here and that is no longer: the whole folder, or its database."""
+    if not os.path.lexists(path):
+        return state.ledger_at(path)
+    ledger_id = dot_dre.read_id(path)
+    if ledger_id is None or os.path.exists(os.path.join(path, "ledger.db")):
+        return None
+    return ledger_id if state.head(ledger_id) else None
+
+
+def _begin_anew(path: str, lost_ledger: UUID | None, state: StateHome) -> Begun:
+    lost = state.head(lost_ledger) if lost_ledger else None
+    if lost_ledger is not None:
+        state.retire(lost_ledger)
+    if os.path.lexists(path):
+        return Begun(path, _renew(path, state), True, lost_ledger, lost)
+    ledger_id = _new_id()
+    dot_dre.make(path, ledger_id, state)
+    return Begun(path, ledger_id, True, lost_ledger, lost)
+
+
+def _renew(path: str, state: StateHome) -> UUID:
+    """Another ledger id in the same folder; what waits in the spool belongs to it from now on."""
+    ledger_id = _new_id()
+    id_file = os.path.join(path, "ledger-id")
+    if os.path.lexists(id_file):
+        os.unlink(id_file)  # a kill before the next line leaves a folder without an id: dre init makes one
+    dot_dre.make(path, ledger_id, state)
+    return ledger_id
+
+
+def _new_id() -> UUID:
+    return uuid7(time.time_ns() // 1_000_000)
+
+
+def _touch(path: str) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))

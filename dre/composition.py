@@ -1,0 +1,195 @@
+"""The composition root: settings become an Engine, a frozen struct of parts that know only their ports."""
+
+import contextlib
+import os
+import pwd
+from collections.abc import AsyncIterator, Mapping
+from uuid import UUID
+
+import msgspec
+
+from dre.adapters.filesystem import dot_dre
+from dre.adapters.filesystem.blob_store import FileBlobStore
+from dre.adapters.filesystem.dot_dre import DotDre
+from dre.adapters.filesystem.state_home import KeptHead, StateHome
+from dre.adapters.sqlite.event_store import open_event_store
+from dre.adapters.sqlite.table_store import open_table_store
+from dre.application.execute import Appender, new_events
+from dre.application.follow import Following
+from dre.domain.account import AccountRegistered, actor_id
+from dre.domain.events import stream_name
+from dre.domain.ledger import DEFAULT_PROJECT, LedgerCreated, origin_of
+from dre.errors import LedgerBehind, LedgerCopied, LedgerDeleted, LedgerError, WorkspaceRefused
+from dre.ledger import FORMAT_DIGEST
+from dre.ledger.entry import Entry
+from dre.ledger.event_id import derived_id
+from dre.ports.blob_store import BlobStore
+from dre.ports.event_store import Append, EventStore
+from dre.ports.table_store import TableStore
+from dre.projections import PROJECTIONS
+from dre.projections.projection import Projecting
+from dre.settings import Settings, load, state_home
+
+
+class Engine(msgspec.Struct, frozen=True):
+    """
+    Everything that works together on one workspace.
+
+    `blocked`: why nothing may be appended (the history is behind what was seen, or is a copy); reading goes on.
+    `notes`: what the user should be told once, such as that the folder was moved.
+    """
+
+    settings: Settings
+    dot_dre: DotDre
+    state: StateHome
+    actor: str
+    store: EventStore
+    tables: TableStore
+    blobs: BlobStore
+    appender: Appender
+    following: Following
+    blocked: LedgerError | None
+    notes: tuple[str, ...]
+
+    @property
+    def ledger_id(self) -> UUID:
+        return self.dot_dre.ledger_id
+
+
+def read_settings(directory: str, environment: Mapping[str, str]) -> Settings:
+    """Raises ConfigurationError."""
+    return load(directory, dot_dre.find(directory), environment)
+
+
+@contextlib.asynccontextmanager
+async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
+    """
+    The engine of the workspace that the directory is in.
+
+    Raises LedgerMissing, WorkspaceRefused (with what to do), LedgerDeleted, LedgerNewer.
+    """
+    state = StateHome(settings.state_home)
+    found, kept = _find(settings, state)
+    async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_event_store(found.ledger))
+        tables = await stack.enter_async_context(open_table_store(found.within("cache", "tables.db")))
+        appender = Appender(store, lambda entry: _remember(state, found.ledger_id, entry))
+        stack.push_async_callback(appender.close)
+        actor = state.actor()
+        if (await store.head()).size == 0:
+            await _begin_ledger(appender, found.ledger_id, actor, state)
+        blocked = _copied(found) or await _behind(store, found, kept)
+        notes = _settle(found, state)
+        if blocked is None:
+            head = await store.head()
+            state.remember(found.ledger_id, KeptHead(head.size, head.prev.hex()))
+        blobs = FileBlobStore(found.within("evidence"))
+        projecting = [Projecting(projection, tables) for projection in PROJECTIONS]
+        yield Engine(
+            settings=settings,
+            dot_dre=found,
+            state=state,
+            actor=actor,
+            store=store,
+            tables=tables,
+            blobs=blobs,
+            appender=appender,
+            following=Following(store, tables, projecting),
+            blocked=blocked,
+            notes=notes,
+        )
+
+
+def _find(settings: Settings, state: StateHome) -> tuple[DotDre, KeptHead | None]:
+    path = dot_dre.find(settings.directory) or dot_dre.place_for(settings.directory)
+    if not os.path.lexists(path) and (lost := state.ledger_at(path)):
+        raise _deleted(path, lost, state.head(lost))
+    found = dot_dre.inspect(path, state)
+    if found.standing == "unknown":
+        raise WorkspaceRefused(
+            f"{found.path} was not made on this machine (ledger {found.ledger_id})",
+            hint="dre trust shows what accepting it would mean",
+        )
+    kept = state.head(found.ledger_id)
+    if kept is not None and not os.path.exists(found.ledger):
+        raise _deleted(found.path, found.ledger_id, kept)
+    return found, kept
+
+
+def _deleted(path: str, ledger_id: UUID, kept: KeptHead | None) -> LedgerDeleted:
+    size = f"{kept.size} events, newest {kept.leaf[:16]}…" if kept else "an unknown number of events"
+    return LedgerDeleted(
+        f"the ledger that stood at {path} is gone: {ledger_id}, {size}",
+        hint="put it back from a copy; dre init begins a new one and admits the loss",
+    )
+
+
+def _copied(found: DotDre) -> LedgerCopied | None:
+    if found.standing != "copied":
+        return None
+    return LedgerCopied(
+        f"{found.path} is a copy: the original still stands at {found.seen_at}; nothing is recorded here",
+        hint="dre trust makes it a ledger of its own",
+    )
+
+
+async def _behind(store: EventStore, found: DotDre, kept: KeptHead | None) -> LedgerBehind | None:
+    if kept is None:
+        return None
+    head = await store.head()
+    if head.size < kept.size:
+        return LedgerBehind(
+            f"{found.path} holds {head.size} events, but this machine has seen {kept.size}: it is an older copy",
+            hint="put the newer one back; until then nothing is recorded here and recordings wait",
+        )
+    async for page in store.read(kept.size - 2, kept.size):
+        if page[-1].leaf.hex() == kept.leaf:
+            return None
+    return LedgerBehind(
+        f"{found.path} holds another history than this machine has seen: event {kept.size - 1} is not the same",
+        hint="dre ledger verify says whether it is intact in itself; put the one that was seen back",
+    )
+
+
+def _settle(found: DotDre, state: StateHome) -> tuple[str, ...]:
+    if found.standing != "moved":
+        return ()
+    state.adopt(found.ledger_id, found.path)
+    return (f"{found.path} was moved from {found.seen_at}; its history goes on here",)
+
+
+def _remember(state: StateHome, ledger_id: UUID, newest: Entry) -> None:
+    state.remember(ledger_id, KeptHead(newest.position + 1, newest.leaf().hex()))
+
+
+async def _begin_ledger(appender: Appender, ledger_id: UUID, actor: str, state: StateHome) -> None:
+    """Position 0 and the local account. Everything in it derives from what is on disk, so two who begin agree."""
+    from dre.adapters.keyfile import public_keys  # noqa: PLC0415 - cryptography costs 40 ms, once in a ledger's life
+    from dre.ledger.note import verifier_keys  # noqa: PLC0415
+
+    origin = origin_of(ledger_id)
+    signer, cosigner = public_keys(state.folder(ledger_id))
+    created = LedgerCreated(ledger_id, origin, verifier_keys(origin, ledger_id, signer, cosigner), FORMAT_DIGEST)
+    account = AccountRegistered(
+        id=actor_id(actor),
+        actor=actor,
+        kind="local",
+        name=_login(),
+        host=os.uname().nodename,
+        registered_at=ledger_id.int >> 80,
+    )
+    ledger_stream = stream_name(DEFAULT_PROJECT, "ledger", ledger_id)
+    account_stream = stream_name(DEFAULT_PROJECT, "account", actor_id(actor))
+    first = new_events(ledger_stream, [created], [derived_id(actor, f"{ledger_id}", 0)])
+    second = new_events(account_stream, [account], [derived_id(actor, f"{ledger_id}", 1)])
+    await appender.append(Append(actor, first + second, {ledger_stream: 0, account_stream: 0}))
+
+
+def _login() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+__all__ = ["Engine", "open_engine", "read_settings", "state_home"]
