@@ -179,12 +179,9 @@ def value_of(configuration: Configuration, name: str) -> Any:
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema 2020-12 of a configuration file."""
-    schema = msgspec.json.schema(Configuration)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "DRE configuration",
-        **schema,
-    }
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    schema = {"$schema": dialect, "title": "DRE configuration", **msgspec.json.schema(Configuration)}
+    return msgspec.json.decode(msgspec.json.encode(schema), type=dict[str, Any])
 
 
 def _checked(path: str, text: bytes, scope: Scope) -> dict[str, Any]:
@@ -196,8 +193,10 @@ def _checked(path: str, text: bytes, scope: Scope) -> dict[str, Any]:
         raise ConfigurationError(
             f"{path} line {error.lineno}: {error.msg}", hint="it must be one JSON object"
         ) from None
-    except (ConfigurationError, RecursionError) as error:
+    except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{path}: nested too deeply; settings are two levels deep") from None
     if not isinstance(tree, dict):
         raise ConfigurationError(f"{path} line 1: a configuration is a JSON object, with keys like evidence")
     lines = lines_of_keys(text.decode())

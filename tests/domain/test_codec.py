@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dre.domain import codec
 from dre.domain.configuration import ConfigurationChanged
-from dre.domain.events import Bytes, DomainEvent, ErasedEvent, Recorded, UnknownEvent, raw, text
+from dre.domain.events import Bytes, DomainEvent, ErasedEvent, Meta, Recorded, UnknownEvent, raw, text
 from dre.domain.evidence import EvidenceComplete, Observation
 from dre.domain.verification import VerificationComplete, VerificationJudged
 from dre.errors import BodyRefused
@@ -106,12 +106,12 @@ def test_what_a_body_cannot_hold_is_refused() -> None:
 
 
 def test_a_fact_in_its_place_keeps_the_eventsourcing_protocol() -> None:
-    recorded = Recorded(0, A, "default/operation-a", 4, "x", 0, "a", UnknownEvent(), codec.Meta())
+    recorded = Recorded(0, A, "default/operation-a", 4, "x", 0, "a", UnknownEvent(), Meta())
     assert isinstance(recorded, DomainEventProtocol)
     assert (recorded.originator_id, recorded.originator_version) == ("default/operation-a", 4)
 
 
-TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=40)
+TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40)
 OBSERVATION = st.builds(Observation, TEXT, st.sampled_from(("seen", "partial", "stale", "not observed")), TEXT)
 RATIO = st.floats(0, 1).map(lambda value: round(value, 4))
 

@@ -1,0 +1,165 @@
+"""Settings: the strongest voice wins, and every mistake is named by file, line and key."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dre import settings
+from dre.errors import ConfigurationError, NotFound
+
+SCHEMA = Path(__file__).parents[2] / "schemas" / "config.schema.json"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    (tmp_path / "shop" / ".dre").mkdir(parents=True)
+    return tmp_path / "shop" / ".dre"
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Path:
+    (tmp_path / "config" / "dre").mkdir(parents=True)
+    return tmp_path / "config" / "dre"
+
+
+def load(workspace: Path, user: Path, **environment: str) -> settings.Settings:
+    given = {"HOME": "/nowhere", "XDG_CONFIG_HOME": str(user.parent), **environment}
+    return settings.load(str(workspace.parent), str(workspace), given)
+
+
+def configure(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text)
+
+
+def test_without_any_file_the_defaults_hold(workspace: Path, user: Path) -> None:
+    found = load(workspace, user)
+    assert found.configuration == settings.Configuration()
+    assert set(found.sources.values()) == {"default"}
+
+
+def test_user_then_workspace_then_environment(workspace: Path, user: Path) -> None:
+    configure(user, '{"evidence": {"retention": "1d"}, "reports": {"globs": ["a.xml"]}}')
+    configure(workspace, '{"evidence": {"retention": "2d"}}')
+
+    found = load(workspace, user)
+    assert found.configuration.evidence.retention == "2d"
+    assert found.configuration.reports.globs == ("a.xml",)
+    assert found.sources == {
+        "evidence.retention": "workspace",
+        "reports.globs": "user",
+        "redaction.patterns": "default",
+    }
+
+    loud = load(workspace, user, DRE_EVIDENCE_RETENTION="3w", DRE_REPORTS_GLOBS="x.xml, y/*.xml")
+    assert loud.configuration.evidence.retention == "3w"
+    assert loud.configuration.reports.globs == ("x.xml", "y/*.xml")
+    assert loud.sources["evidence.retention"] == "environment"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '{\n "evidence": {\n  "retention": "banana"}}',
+            r'line 3: evidence\.retention: "banana" is not a duration \(try',
+        ),
+        ('{\n"reports": {"globs": "a"}}', r"line 2: reports\.globs"),
+        ('{\n\n"colour": {}}', r"line 3: there is no setting colour"),
+        ('{"evidence": {\n"colour": 1}}', r"line 2: there is no setting evidence\.colour"),
+        ('{"evidence": 3}', r"line 1: evidence is a JSON object"),
+        ('{"evidence": {"retention": "1d",}}', r"line 1: "),
+        ('{"evidence": {}, "evidence": {}}', r"evidence is there twice"),
+        ("[]", r"line 1: a configuration is a JSON object"),
+        ("", r"line 1: "),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_mistake_is_named_by_file_line_and_key(workspace: Path, user: Path, text: str, said: str) -> None:
+    configure(workspace, text)
+    with pytest.raises(ConfigurationError, match=rf"\.dre/config\.json.*{said}"):
+        load(workspace, user)
+
+
+def test_bytes_that_are_no_text_are_named(workspace: Path, user: Path) -> None:
+    (workspace / "config.json").write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(ConfigurationError, match="not UTF-8 at byte 7"):
+        load(workspace, user)
+
+
+def test_a_wrong_environment_variable_is_named(workspace: Path, user: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"DRE_EVIDENCE_RETENTION: evidence\.retention: 0 is not a duration"):
+        load(workspace, user, DRE_EVIDENCE_RETENTION="0")
+
+
+def test_what_a_cloned_repository_could_abuse_is_refused_by_name(workspace: Path, user: Path) -> None:
+    configure(workspace, '{"redaction": {"patterns": [".*"]}}')
+    with pytest.raises(ConfigurationError, match=r"redaction\.patterns may not be set by a workspace") as refused:
+        load(workspace, user)
+    assert refused.value.hint == "dre config set --user redaction.patterns VALUE"
+
+    configure(workspace, "{}")
+    configure(user, '{"redaction": {"patterns": ["x+"]}}')
+    assert load(workspace, user).configuration.redaction.patterns == ("x+",)
+
+
+def test_a_pattern_that_is_none_is_refused(workspace: Path, user: Path) -> None:
+    configure(user, '{"redaction": {"patterns": ["(?=x)"]}}')
+    with pytest.raises(ConfigurationError, match="is no RE2 expression"):
+        load(workspace, user)
+
+
+def test_a_link_is_not_followed(workspace: Path, user: Path) -> None:
+    (workspace / "config.json").symlink_to(user / "elsewhere.json")
+    with pytest.raises(ConfigurationError, match="cannot be opened"):
+        load(workspace, user)
+
+
+def test_a_relative_xdg_folder_is_ignored(workspace: Path) -> None:
+    found = settings.load(str(workspace), None, {"HOME": "/home/ada", "XDG_STATE_HOME": "relative"})
+    assert found.state_home == "/home/ada/.local/state/dre"
+    assert found.config_home == "/home/ada/.config/dre"
+
+
+def test_an_unknown_key_lists_the_known_ones() -> None:
+    with pytest.raises(NotFound) as refused:
+        settings.find_key("evidence.colour")
+    assert refused.value.hint is not None
+    assert "evidence.retention" in refused.value.hint
+
+
+def test_every_key_exists_in_the_configuration() -> None:
+    for name in settings.KEYS:
+        settings.value_of(settings.Configuration(), name)
+    fields = {
+        f"{section.encode_name}.{field.encode_name}"
+        for section in msgspec.structs.fields(settings.Configuration)
+        if section.name != "schema"
+        for field in msgspec.structs.fields(section.type)
+    }
+    assert fields == set(settings.KEYS)
+
+
+def test_the_published_schema_is_the_one_that_is_checked() -> None:
+    assert json.loads(SCHEMA.read_text()) == settings.json_schema()
+
+
+NAMES = st.text('ab.{}[]:,"\\ \n', max_size=6)
+TREES = st.recursive(
+    st.none() | st.booleans() | NAMES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+)
+
+
+@given(st.dictionaries(NAMES, TREES, max_size=4), st.sampled_from((None, 1)))
+def test_lines_are_found_whatever_the_keys_and_values_hold(tree: dict[str, object], indent: int | None) -> None:
+    written = json.dumps(tree, indent=indent)
+    lines = settings.lines_of_keys(written)
+    for name in tree:
+        if indent:
+            assert json.dumps(name) in written.split("\n")[lines[name] - 1]
+        else:
+            assert lines[name] == 1
