@@ -1,0 +1,1 @@
+"""SQLite, through apsw: the embedded ledger and its tables."""

@@ -1,0 +1,150 @@
+"""
+One SQLite file and the one thread that touches it.
+
+Waiting for the disk or for another process never stops the event loop. apsw has an asyncio mode of its own; it costs
+the same and interrupts a running call when its task is cancelled, which must not happen to a commit.
+"""
+
+import asyncio
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import apsw
+
+from dre.errors import LedgerAltered, LedgerError, LedgerMissing, StoreBusy, StoreFull
+
+IN_MEMORY = ":memory:"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_RETRY_S = 0.01
+
+T = TypeVar("T")
+
+
+class Database:
+    """A connection with its thread. Every call runs there, one after the other, and is finished once begun."""
+
+    def __init__(self, path: str, *, create: bool, synchronous: str, busy_timeout_s: float) -> None:
+        self.path = path
+        self._create = create
+        self._synchronous = synchronous
+        self._busy_timeout_s = busy_timeout_s
+        self._thread = ThreadPoolExecutor(1, "sqlite")
+        self._connection: apsw.Connection | None = None
+
+    async def run(self, call: Callable[[apsw.Connection], T]) -> T:
+        """`call` in the thread, with SQLite's errors in DRE's words."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, call)
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown()
+
+    def _call(self, call: Callable[[apsw.Connection], T]) -> T:
+        with _in_our_words(self.path, lambda: self._connection):
+            if self._connection is None:
+                self._connection = self._open()
+            return call(self._connection)
+
+    def _open(self) -> apsw.Connection:
+        connection = _connect(self.path, create=self._create)
+        try:
+            connection.set_busy_timeout(int(self._busy_timeout_s * 1000))
+            _harden(connection)
+            _use_wal(connection, self._synchronous, time.monotonic() + self._busy_timeout_s)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextmanager
+def transaction(connection: apsw.Connection) -> Iterator[None]:
+    """Begins as a writer, so that nothing read inside can be out of date; commits, or leaves nothing."""
+    connection.execute("begin immediate")
+    try:
+        yield
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:  # a full disk may have rolled it back already
+            connection.execute("rollback")
+        raise
+
+
+def _connect(path: str, *, create: bool) -> apsw.Connection:
+    if path == IN_MEMORY:
+        return apsw.Connection(path)
+    folder, name = os.path.split(os.path.abspath(path))
+    real = os.path.join(os.path.realpath(folder), name)  # links on the way are the caller's to judge, the last is not
+    try:
+        _make_private(real, create=create)
+    except FileNotFoundError as error:
+        raise LedgerMissing(f"{path} does not exist") from error
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise StoreFull(f"{path}: no room on the disk") from error
+        raise LedgerError(f"{path} cannot be opened: {os.strerror(error.errno or 0)}") from error
+    return apsw.Connection(real, flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW)
+
+
+def _make_private(real: str, *, create: bool) -> None:
+    """The file, 0600 and its name durable, before SQLite writes into it; its journals then take the same mode."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    if create and not os.path.lexists(real):
+        os.close(os.open(real, flags | os.O_CREAT, 0o600))
+        folder = os.open(os.path.dirname(real), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    os.close(os.open(real, flags))
+
+
+def _harden(connection: apsw.Connection) -> None:
+    """What is in the file is data: its schema can neither run code nor be rewritten by an ordinary statement."""
+    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 1)
+    connection.execute("pragma recursive_triggers = 1")  # else INSERT OR REPLACE deletes without asking the triggers
+    connection.execute("pragma secure_delete = 1")  # an erased body is overwritten, not only unlinked
+    connection.execute("pragma fullfsync = 1")  # where fsync alone does not reach the disk (macOS)
+
+
+def _use_wal(connection: apsw.Connection, synchronous: str, deadline: float) -> None:
+    mode = None
+    while mode is None:  # several processes may open a new file at once, and this switch does not wait for its turn
+        try:
+            mode = connection.execute("pragma journal_mode = wal").get
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_S)
+    if mode not in ("wal", "memory"):
+        raise LedgerError(
+            "this file system cannot share a write-ahead log between processes", hint="keep `.dre/` on a local disk"
+        )
+    connection.execute(f"pragma synchronous = {synchronous}")
+
+
+@contextmanager
+def _in_our_words(path: str, connection: Callable[[], apsw.Connection | None]) -> Iterator[None]:
+    try:
+        yield
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StoreBusy(f"{path}: another process held the database for too long", hint="try again") from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise LedgerAltered(f"{path} is damaged: {error}") from error
+    except apsw.FullError as error:
+        raise StoreFull(f"{path}: no room on the disk") from error
+    except apsw.IOError as error:
+        open_one = connection()
+        if open_one is not None and open_one.system_errno in _NO_ROOM:  # a quota or a limit, which SQLite does not name
+            raise StoreFull(f"{path}: no room on the disk") from error
+        raise LedgerError(f"{path} cannot be read or written: {error}") from error
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+        raise LedgerError(f"{path} cannot be opened for writing: {error}") from error

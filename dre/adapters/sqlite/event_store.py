@@ -1,0 +1,217 @@
+"""The event store on SQLite: one file, several processes, every acknowledged event on the disk."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from types import NoneType
+from typing import Any
+from uuid import UUID
+
+import apsw
+
+from dre.adapters.sqlite.connection import Database, transaction
+from dre.adapters.sqlite.schema import make_schema
+from dre.adapters.sqlite.settle import settle, streams_of
+from dre.errors import LedgerAltered
+from dre.ledger.chain import Head, Linked, link_all
+from dre.ledger.commitment import SALT_BYTES
+from dre.ledger.entry import GENESIS, MAX_NUMBER, Entry
+from dre.ports.event_store import Append, Receipt, Refused, StoredEvent
+
+POLL_S = 0.05
+UUID_BYTES = 16
+
+# names are read as bytes: a flipped byte may have made them no text at all, and an audit must see that row
+_COLUMNS = (
+    "select e.position, e.id, cast(e.stream as blob), e.version, cast(e.type as blob), e.recorded_at_us,"
+    " cast(e.actor as blob), e.commitment, e.body_len, e.leaf, b.salt, b.body, before.leaf from event e"
+    " left join body b on b.position = e.position left join event before on before.position = e.position - 1"
+)
+_PAGE = f"{_COLUMNS} where e.position > ? and e.position < ? order by e.position limit ?"
+_STREAM = f"{_COLUMNS} where e.stream = ? and e.version > ? order by e.version"
+_ROW = (int, bytes, bytes, int, bytes, int, bytes, bytes, int, bytes)
+_ROW_TYPES = frozenset(
+    (*_ROW, *body, before)
+    for body in ((bytes, bytes), (NoneType, NoneType))  # erased
+    for before in (bytes, NoneType)  # the first, and one whose predecessor was taken away
+)
+_FIND = f"{_COLUMNS} where e.id = ?"
+
+
+@asynccontextmanager
+async def open_event_store(
+    path: str,
+    *,
+    create: bool = True,
+    busy_timeout_s: float = 10,
+    now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    random: Callable[[int], bytes] = os.urandom,
+) -> AsyncIterator["SQLiteEventStore"]:
+    """
+    The ledger in this file, made if it is missing (without `create`: LedgerMissing). Its folder must exist.
+
+    Raises LedgerNewer, LedgerAltered, StoreBusy, StoreFull.
+    """
+    database = Database(path, create=create, synchronous="full", busy_timeout_s=busy_timeout_s)
+    try:
+        await database.run(make_schema)
+        yield SQLiteEventStore(database, now_us, random)
+    finally:
+        await database.close()
+
+
+class SQLiteEventStore:
+    def __init__(self, database: Database, now_us: Callable[[], int], random: Callable[[int], bytes]) -> None:
+        self._database = database
+        self._now_us = now_us
+        self._random = random
+        self._moved = asyncio.Event()
+
+    async def head(self) -> Head:
+        return await self._database.run(_head)
+
+    async def append(self, appends: Sequence[Append]) -> list[Receipt | Refused]:
+        answers = await self._database.run(lambda connection: self._append(connection, appends))
+        self._moved.set()  # wakes who waits in `changed`; they look for themselves
+        self._moved = asyncio.Event()
+        return answers
+
+    async def read(
+        self, after: int = -1, upto: int | None = None, *, page: int = 2000
+    ) -> AsyncIterator[Sequence[StoredEvent]]:
+        end = (await self.head()).size if upto is None else upto
+        while rows := await self._rows(_PAGE, (max(after, -MAX_NUMBER), min(end, MAX_NUMBER), page)):
+            yield rows
+            after = rows[-1].entry.position
+
+    async def stream(self, stream: str, after: int = -1) -> list[StoredEvent]:
+        return await self._rows(_STREAM, (stream, after))
+
+    async def find(self, ids: Sequence[UUID]) -> dict[UUID, StoredEvent]:
+        return await self._database.run(lambda connection: _find(connection, ids))
+
+    async def changed(self, known: int, timeout_s: float) -> int:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        seen, size = None, known
+        while True:
+            moved = self._moved  # taken before the look: what is committed after it will set this one
+            commits = await self._database.run(_commits)
+            if commits != seen:
+                seen, size = commits, (await self.head()).size
+            left = end - loop.time()
+            if size != known or left <= 0:
+                return size
+            with suppress(TimeoutError):
+                await asyncio.wait_for(moved.wait(), min(left, POLL_S))
+
+    async def _rows(self, query: str, values: tuple[Any, ...]) -> list[StoredEvent]:
+        return await self._database.run(lambda connection: [_stored(row) for row in connection.execute(query, values)])
+
+    def _append(self, connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt | Refused]:
+        with transaction(connection):
+            head = _head(connection)
+            known = _find(connection, [event.id for append in appends for event in append.events])
+            settled = settle(appends, known, _lengths(connection, streams_of(appends)))
+            entries = {id: found.entry for id, found in known.items()}
+            if settled.drafts:
+                _check_tail(connection, head)
+                salts = _split(self._random(SALT_BYTES * len(settled.drafts)))
+                linked, moved = link_all(settled.drafts, head, salts, self._now_us())
+                _insert(connection, linked)
+                _move(connection, head, moved)
+                entries.update((link.entry.event_id, link.entry) for link in linked)
+        return settled.answers(appends, entries)
+
+
+def _head(connection: apsw.Connection) -> Head:
+    row = connection.execute("select generation, size, prev from head where id = 1").get
+    if row is None:
+        raise LedgerAltered("the head row is missing")
+    return Head(*row)
+
+
+def _find(connection: apsw.Connection, ids: Iterable[UUID]) -> dict[UUID, StoredEvent]:
+    rows = connection.executemany(_FIND, ((id.bytes,) for id in ids))
+    return {found.entry.event_id: found for found in map(_stored, rows)}
+
+
+def _lengths(connection: apsw.Connection, streams: Iterable[str]) -> dict[str, int]:
+    query = "select stream, max(version) + 1 from event where stream = ?"
+    return {stream: length for stream, length in connection.executemany(query, ((s,) for s in streams)) if stream}
+
+
+def _check_tail(connection: apsw.Connection, head: Head) -> None:
+    """Nothing is built on a head that does not fit the events: the damage would become part of history."""
+    row = connection.execute("select position, leaf from event order by position desc limit 1").get
+    if (row or (-1, GENESIS)) != (head.size - 1, head.prev):
+        raise LedgerAltered("the head row does not fit the last event", position=max(head.size - 1, 0))
+
+
+def _insert(connection: apsw.Connection, linked: Sequence[Linked]) -> None:
+    connection.executemany(
+        "insert into event values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [_values(link.entry, link.leaf) for link in linked]
+    )
+    connection.executemany(
+        "insert into body values (?, ?, ?)", [(link.entry.position, link.salt, link.body) for link in linked]
+    )
+
+
+def _move(connection: apsw.Connection, old: Head, new: Head) -> None:
+    connection.execute(
+        "update head set size = ?, prev = ? where id = 1 and size = ? and prev = ?",
+        (new.size, new.prev, old.size, old.prev),
+    )
+    if connection.changes() != 1:
+        raise LedgerAltered("the head row moved under a writer that held the lock")
+
+
+def _values(entry: Entry, leaf: bytes) -> tuple[int | str | bytes, ...]:
+    return (
+        entry.position,
+        entry.event_id.bytes,
+        entry.stream,
+        entry.version,
+        entry.type,
+        entry.recorded_at_us,
+        entry.actor,
+        entry.commitment,
+        entry.body_len,
+        leaf,
+    )
+
+
+def _stored(row: tuple[Any, ...]) -> StoredEvent:
+    if tuple(map(type, row)) not in _ROW_TYPES:  # a damaged file may hold anything anywhere
+        raise LedgerAltered(f"event {row[0]} cannot be read: a column is of the wrong type", position=row[0])
+    position, id, stream, version, tag, recorded_at_us, actor, commitment, body_len, leaf, salt, body, before = row
+    if len(id) != UUID_BYTES:
+        raise LedgerAltered(f"event {position} cannot be read: its id has {len(id)} bytes", position=position)
+    entry = Entry(
+        position=position,
+        prev=before or (b"" if position else GENESIS),
+        event_id=UUID(bytes=id),
+        stream=_name(stream),
+        version=version,
+        type=_name(tag),
+        recorded_at_us=recorded_at_us,
+        actor=_name(actor),
+        commitment=commitment,
+        body_len=body_len,
+    )
+    return StoredEvent(entry, leaf, salt, body)
+
+
+def _name(stored: bytes) -> str:
+    return stored.decode("ascii", "surrogateescape")
+
+
+def _commits(connection: apsw.Connection) -> tuple[int, int]:
+    """Differs after a commit: of another connection by the first number, of this one by the second."""
+    return int(connection.execute("pragma data_version").get), connection.total_changes()
+
+
+def _split(salts: bytes) -> list[bytes]:
+    return [salts[start : start + SALT_BYTES] for start in range(0, len(salts), SALT_BYTES)]
