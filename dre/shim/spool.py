@@ -1,0 +1,140 @@
+"""The spool: one directory per operation, written so that a cut at any moment leaves something true."""
+
+import fcntl
+import os
+import struct
+
+from dre.shim.descriptors import private
+from dre.shim.home import NEW_FILE, Home
+from dre.shim.ids import new_id
+from dre.shim.journal import END, EXIT, OUTPUT, Journal
+
+NOWHERE = -1  # no descriptor: the first write to it is the trouble that ends the keeping
+_OUTPUT = struct.Struct("<BI")
+_END = struct.Struct("<QQ")
+
+
+class Recording:
+    """
+    Output bytes and the frames that place them. What did not fit is counted, never guessed.
+
+    No trouble with the disk is an error here: the command goes on, and `trouble` says what was the matter.
+    """
+
+    def __init__(self, journal: Journal, raw: int) -> None:
+        self.journal, self.raw = journal, raw
+        self.kept = self.lost = 0
+        self._trouble = 0
+
+    @property
+    def trouble(self) -> int:
+        """The errno of the first failure; 0 while all is well."""
+        return self._trouble or self.journal.trouble
+
+    def output(self, number: int, data: memoryview) -> None:
+        kept = 0 if self.trouble else self._write(data)
+        if kept:
+            self.journal.write(OUTPUT, _OUTPUT.pack(number, kept))
+        self.kept += kept
+        self.lost += len(data) - kept
+
+    def copy(self, number: int, source: int, start: int, length: int) -> None:
+        """A written range of a regular file, taken by the kernel; the file stays as it is."""
+        kept = 0
+        while kept < length and not self.trouble:
+            try:
+                sent = os.sendfile(self.raw, source, start + kept, length - kept)
+            except OSError as error:
+                self._trouble = error.errno or 0
+                break
+            if not sent:
+                break  # it is shorter by now
+            kept += sent
+        if kept:
+            self.journal.write(OUTPUT, _OUTPUT.pack(number, kept))
+        self.kept += kept
+        self.lost += length - kept
+
+    def exit(self, report: bytes) -> None:
+        self.journal.write(EXIT, report)
+
+    def end(self) -> None:
+        """The order is the promise: an `end` on disk vouches for everything before it."""
+        self.journal.write(END, _END.pack(self.kept, self.lost))
+        self.journal.close_tail()
+        os.fsync(self.raw)
+        os.fsync(self.journal.fd)
+
+    def _write(self, data: memoryview) -> int:
+        kept = 0
+        try:
+            while kept < len(data):
+                kept += os.write(self.raw, data[kept:])
+        except OSError as error:
+            self._trouble = error.errno or 0  # for good: what is kept is one piece from the front
+        return kept
+
+
+class Spool:
+    """`.dre/spool/<operation id>/`, reached through directory descriptors, so no link can lead elsewhere."""
+
+    def __init__(self, home: Home) -> None:
+        self.id = new_id()
+        self.path = os.path.join(home.path, b"spool", self.id.encode())
+        self.root = home.path
+        self._home = home
+        os.mkdir(self.id, 0o700, dir_fd=home.spools)
+        self.fd = private(os.open(self.id, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=home.spools))
+        self.alive = self._new("alive")  # first of all files: a spool without it was cut before anything ran
+        fcntl.flock(self.alive, fcntl.LOCK_EX)  # of the open file: held until shim, keeper and drainer have gone
+        self.recording = Recording(Journal(self._new("journal")), self._new("out.raw"))
+        self.must_be_well()
+
+    def keep_needles(self, needles: bytes) -> None:
+        """Always written, also empty: without it nobody could tell that there was nothing to redact."""
+        fd = self._new("needles")
+        os.write(fd, needles)
+        os.fsync(fd)
+        os.close(fd)
+
+    def must_be_well(self) -> None:
+        """While nothing was started, trouble is a reason to record nothing at all."""
+        if self.recording.trouble:
+            raise OSError(self.recording.trouble, os.strerror(self.recording.trouble))
+
+    def settle(self) -> None:
+        """Before the fork: a machine that dies now still knows that this command was about to run."""
+        self.must_be_well()
+        os.fsync(self.recording.journal.fd)
+        os.fsync(self.fd)
+        os.fsync(self._home.spools)
+
+    def late(self) -> Recording:
+        """Where there is no room for it, one that keeps nothing: the copying must go on."""
+        try:
+            return Recording(Journal(self._new("late.journal")), self._new("late.raw"))
+        except OSError:
+            return Recording(Journal(NOWHERE), NOWHERE)
+
+    def close(self) -> None:
+        self.recording.end()
+        os.fsync(self.fd)
+
+    def discard(self) -> None:
+        """Nothing was run under this recording: it leaves no trace."""
+        _remove(self.path)
+
+    def _new(self, name: str) -> int:
+        return private(os.open(name, NEW_FILE, 0o600, dir_fd=self.fd))
+
+
+def _remove(folder: bytes) -> None:
+    try:
+        for entry in list(os.scandir(folder)):
+            if entry.is_dir(follow_symlinks=False):
+                _remove(entry.path)
+            else:
+                os.unlink(entry.path)
+        os.rmdir(folder)
+    except OSError:
+        pass  # an ingest finds out by itself that nothing was run here

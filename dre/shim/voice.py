@@ -1,0 +1,34 @@
+"""The recorder's own voice: whole lines on the caller's stderr, and never a wait for somebody to read them."""
+
+import os
+import select
+
+from dre.shim import descriptors
+
+
+def say(line: bytes, to: int = 2) -> None:
+    """One line about the recorder itself."""
+    write(b"dre: " + line + b"\n", to)
+
+
+def write(text: bytes, to: int = 2) -> None:
+    try:
+        if _has_room(to):
+            os.write(to, text)
+    except OSError:
+        pass  # nobody listens
+
+
+def kept_copy() -> int | None:
+    """The caller's stderr for what is to be said after the command's end, when 2 itself may be closed already."""
+    try:
+        return descriptors.without_waiting(2)
+    except OSError:
+        return None  # the caller closed it: there is nobody to speak to
+
+
+def _has_room(fd: int) -> bool:
+    """A full pipe that nobody reads would hold us for ever; a line fits into any that says it is writable."""
+    one = select.poll()
+    one.register(fd, select.POLLOUT)
+    return any(events & select.POLLOUT for _, events in one.poll(0))
