@@ -25,11 +25,18 @@ _RETRY_S = 0.01
 T = TypeVar("T")
 
 
+class Damaged(LedgerError):
+    """A file that holds nothing which could not be made again, and cannot be read."""
+
+
 class Database:
     """A connection with its thread. Every call runs there, one after the other, and is finished once begun."""
 
-    def __init__(self, path: str, *, create: bool, synchronous: str, busy_timeout_s: float) -> None:
+    def __init__(
+        self, path: str, *, create: bool, synchronous: str, busy_timeout_s: float, rebuildable: bool = False
+    ) -> None:
         self.path = path
+        self._rebuildable = rebuildable
         self._create = create
         self._synchronous = synchronous
         self._busy_timeout_s = busy_timeout_s
@@ -46,7 +53,7 @@ class Database:
         self._thread.shutdown()
 
     def _call(self, call: Callable[[apsw.Connection], T]) -> T:
-        with _in_our_words(self.path, lambda: self._connection):
+        with self._in_our_words():
             if self._connection is None:
                 self._connection = self._open()
             return call(self._connection)
@@ -61,6 +68,28 @@ class Database:
             connection.close()
             raise
         return connection
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        path = self.path
+        try:
+            yield
+        except (apsw.BusyError, apsw.LockedError) as error:
+            raise StoreBusy(f"{path}: another process held it for too long", hint="try again") from error
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            if self._rebuildable:
+                raise LedgerError(
+                    f"{path} is damaged: {error}", hint="delete it; it is rebuilt from history"
+                ) from error
+            raise LedgerAltered(f"{path} is damaged: {error}") from error
+        except apsw.FullError as error:
+            raise StoreFull(f"{path}: no room on the disk") from error
+        except apsw.IOError as error:
+            if self._connection is not None and self._connection.system_errno in _NO_ROOM:  # a quota or a limit
+                raise StoreFull(f"{path}: no room on the disk") from error
+            raise LedgerError(f"{path} cannot be read or written: {error}") from error
+        except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+            raise LedgerError(f"{path} cannot be opened for writing: {error}") from error
 
 
 @contextmanager
@@ -129,22 +158,3 @@ def _use_wal(connection: apsw.Connection, synchronous: str, deadline: float) -> 
             "this file system cannot share a write-ahead log between processes", hint="keep `.dre/` on a local disk"
         )
     connection.execute(f"pragma synchronous = {synchronous}")
-
-
-@contextmanager
-def _in_our_words(path: str, connection: Callable[[], apsw.Connection | None]) -> Iterator[None]:
-    try:
-        yield
-    except (apsw.BusyError, apsw.LockedError) as error:
-        raise StoreBusy(f"{path}: another process held the database for too long", hint="try again") from error
-    except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise LedgerAltered(f"{path} is damaged: {error}") from error
-    except apsw.FullError as error:
-        raise StoreFull(f"{path}: no room on the disk") from error
-    except apsw.IOError as error:
-        open_one = connection()
-        if open_one is not None and open_one.system_errno in _NO_ROOM:  # a quota or a limit, which SQLite does not name
-            raise StoreFull(f"{path}: no room on the disk") from error
-        raise LedgerError(f"{path} cannot be read or written: {error}") from error
-    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
-        raise LedgerError(f"{path} cannot be opened for writing: {error}") from error
