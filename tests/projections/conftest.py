@@ -1,0 +1,21 @@
+"""A store with a history in it, and the tables that follow it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dre.adapters.sqlite.event_store import SQLiteEventStore, open_event_store
+from dre.adapters.sqlite.table_store import SQLiteTableStore, open_table_store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteEventStore]:
+    async with open_event_store(str(tmp_path / "ledger.db")) as store:
+        yield store
+
+
+@pytest.fixture
+async def tables(tmp_path: Path) -> AsyncIterator[SQLiteTableStore]:
+    async with open_table_store(str(tmp_path / "cache" / "tables.db")) as tables:
+        yield tables
