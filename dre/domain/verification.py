@@ -39,6 +39,7 @@ class VerificationJudged(DomainEvent, frozen=True):
 
     `score` is null: nothing is calibrated yet. `coverage`: how much of its dimension was observed.
     `veto`: the verdict alone decides. `evidence`: the ids of what it looked at.
+    `summary`: the first reason in about five words, for a list.
     """
 
     type: ClassVar[str] = "verification.judged"
@@ -54,12 +55,13 @@ class VerificationJudged(DomainEvent, frozen=True):
     reasons: list[str]
     findings: list[Finding]
     evidence: list[UUID]
+    summary: str = ""
 
 
 class Term(msgspec.Struct, frozen=True, rename="camel"):
     """
-    What one modality contributed to the pool, in millionths: weight times log-odds, so that anyone
-    recomputes the sum to the last digit.
+    What one modality contributed to the pool: weight times log-odds, each in millionths, so that anyone
+    recomputes the sum to the last digit. `coverage_micro` is 0 when nobody looked or all abstained.
     """
 
     modality: Modality

@@ -1,4 +1,4 @@
-"""The workspace before and after: which files a run changed, as the evidence item `structural/changes.json` holds it."""
+"""The workspace before and after a run: which files it changed, as `structural/changes.json` holds it."""
 
 from typing import Literal
 
@@ -16,8 +16,8 @@ class ChangedFile(msgspec.Struct, frozen=True, rename="camel"):
 
     `mode` is git's (`100644`), that of the file as it is now, or was when it is gone. `digest`: SHA-256 (hex) of the
     content; it and `size_bytes` are null for what was deleted or could not be read.
-    `syntax`: `not checked` is a kind of file nobody here can parse, `unknown` one that could not be read or is too large;
-    `syntax_detail` and `line` then say why, or where it breaks. `conflict_marker`: the line of the first one.
+    `syntax`: `not checked` is a kind of file nobody here can parse, `unknown` one that could not be read or is too
+    large; `syntax_detail` and `line` then say why, or where it breaks. `conflict_marker`: the line of the first one.
     """
 
     path: Text
