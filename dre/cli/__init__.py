@@ -2,28 +2,22 @@
 
 import sys
 
+_BEFORE_ANY_COMMAND = {
+    "-C": 2,
+    "--quiet": 1,
+    "--no-color": 1,
+}  # options that wrap knows too, and how many words each is
+
 
 def main() -> None:
     words = sys.argv[1:]
-    folders = 0  # how many words `-C DIR` takes up in front
-    while len(words) > folders + 1 and words[folders] == "-C":
-        folders += 2
-    if words[folders : folders + 1] == ["wrap"]:
-        _enter(words[1:folders:2])
+    at = 0
+    while at < len(words) and words[at] in _BEFORE_ANY_COMMAND:
+        at += _BEFORE_ANY_COMMAND[words[at]]
+    if words[at : at + 1] == ["wrap"]:
         from dre.shim import recorder
 
-        recorder.main(words[folders + 1 :])
+        recorder.main(words[:at] + words[at + 1 :])
     from dre.cli import commands
 
     commands.main()
-
-
-def _enter(folders: list[str]) -> None:
-    import os
-
-    for folder in folders:
-        try:
-            os.chdir(os.fsencode(folder))
-        except OSError as error:
-            sys.stderr.write(f"dre: -C {folder}: {error.strerror}\n")
-            sys.exit(2)

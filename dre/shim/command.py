@@ -98,6 +98,8 @@ def execute(argv: list[bytes]) -> "NoReturn":
     """execvp(3) as C programs have it, with its /bin/sh for a script without a first line; raises or never returns."""
     _drop_locale_of_ours()
     refused = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    if not argv[0]:
+        raise refused
     for path in _candidates(argv[0]):
         try:
             os.execv(path, argv)  # noqa: S606  (this is what the recorder is for)
@@ -136,7 +138,7 @@ def die_of(signo: int) -> "NoReturn":
 
 
 def _candidates(name: bytes) -> list[bytes]:
-    if b"/" in name or not name:
+    if b"/" in name:
         return [name]
     return [os.path.join(folder, name) for folder in os.environb.get(b"PATH", b"/bin:/usr/bin").split(b":")]
 

@@ -3,7 +3,7 @@
 import os
 
 _FLAGS = ("--wait", "--verify", "--gate", "--strict", "--no-workspace", "--quiet", "--no-color")
-_VALUED = ("--timeout", "--label", "--writes", "--id-file")
+_VALUED = ("-C", "--timeout", "--label", "--writes", "--id-file")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _DIGITS = frozenset("0123456789.")
 _LONGEST_S = 366 * 24 * 3600
@@ -27,6 +27,7 @@ class Options:
         self.labels: list[bytes] = []
         self.writes: list[bytes] = []
         self.id_file: bytes | None = None
+        self.folders: list[bytes] = []  # where to go first, one after the other
         self.argv = [os.fsencode(word) for word in self._take_options(words)]
         if not self.argv:
             raise NotUnderstood("no command to run (dre wrap [OPTIONS] COMMAND [ARGS...])")
@@ -72,6 +73,8 @@ class Options:
             raise NotUnderstood(f"{name} needs a value")
         if name == "--timeout":
             self.timeout_us = _length_of_time(value)
+        elif name == "-C":
+            self.folders.append(os.fsencode(value))
         elif name == "--writes":
             self.writes.append(os.fsencode(value))
         elif name == "--id-file":

@@ -47,6 +47,7 @@ def main(words: list[str]) -> "NoReturn":
     drop_python_handler()
     decision = Decision()  # before anything else opens
     options = _understand(words)
+    _enter(options.folders)
     try:
         recorder = Recorder(options, decision)
     except Exception as reason:  # whatever it was, nothing has been started yet
@@ -66,6 +67,15 @@ def _understand(words: list[str]) -> Options:
         sys.stdout.write(usage.TEXT)
         sys.stdout.flush()
         os._exit(0)
+
+
+def _enter(folders: list[bytes]) -> None:
+    for folder in folders:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            voice.say(b"-C " + folder + b": " + os.strerror(error.errno or errno.EINVAL).encode())
+            os._exit(MISUSED)
 
 
 class Recorder:
@@ -317,7 +327,7 @@ class Recorder:
 
     def _say_captured(self, report: Report) -> None:
         elapsed_ns = time.monotonic_ns() - self._began
-        color = self._options.color
+        color = self._options.color and not self._home.ci
         line = closing.line(short(self._spool.id), report.status, report.failure, elapsed_ns, color=color)
         if any(closing.unfinished(stream.tail) for stream in self._streams):
             line = b"\n" + line

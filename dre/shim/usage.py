@@ -15,10 +15,11 @@ Options:
   --strict          if it cannot be recorded, do not start it; exit 125
   --no-workspace    do not look at the git work tree
   --label K=V       attach a label; may be repeated
-  --writes GLOB     say which files it is expected to write; may be repeated
+  --writes GLOB     say where it is meant to change files; may be repeated
   --id-file PATH    write the operation's id there once it is captured
   --quiet           no closing line on a terminal
   --no-color        the closing line in plain text
+  -C DIR            work as if started in DIR
   -h, --help        this text
 
 The first word that is no option starts the command; -- ends the options.
