@@ -76,12 +76,6 @@ class Database:
             yield
         except (apsw.BusyError, apsw.LockedError) as error:
             raise StoreBusy(f"{path}: another process held it for too long", hint="try again") from error
-        except (apsw.CorruptError, apsw.NotADBError) as error:
-            if self._rebuildable:
-                raise LedgerError(
-                    f"{path} is damaged: {error}", hint="delete it; it is rebuilt from history"
-                ) from error
-            raise LedgerAltered(f"{path} is damaged: {error}") from error
         except apsw.FullError as error:
             raise StoreFull(f"{path}: no room on the disk") from error
         except apsw.IOError as error:
@@ -90,6 +84,10 @@ class Database:
             raise LedgerError(f"{path} cannot be read or written: {error}") from error
         except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
             raise LedgerError(f"{path} cannot be opened for writing: {error}") from error
+        except apsw.Error as error:  # a damaged page, a row that breaks a rule, a schema that is not ours
+            if self._rebuildable:
+                raise Damaged(f"{path} is damaged: {error}", hint="delete it; history makes it again") from error
+            raise LedgerAltered(f"{path} is damaged: {error}") from error
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class RowTable(Generic[AnyRow]):
     def query(self, query: Query) -> tuple[str, list[Any]]:
         """The statement and its values. Raises KeyError for a column that the row type does not have."""
         order = self.columns[query.order_by or self.key].name
-        later = "<" if query.descending else ">"
+        keys = list(dict.fromkeys((order, self.key)))
         terms: list[tuple[str, list[Any]]] = [
             (f'"{self.columns[name].name}" is ?', [self.value(name, value)]) for name, value in query.where.items()
         ]
@@ -77,11 +77,14 @@ class RowTable(Generic[AnyRow]):
         if query.until is not None:
             terms.append((f'"{order}" < ?', [self.value(order, query.until)]))
         if query.after is not None:
-            seen = [self.value(order, query.after[0]), self.value(self.key, query.after[1])]
-            terms.append((f'("{order}", "{self.key}") {later} (?, ?)', seen))
+            seen = dict(zip((order, self.key), query.after, strict=True))
+            names = ", ".join(f'"{key}"' for key in keys)
+            places = ", ".join("?" * len(keys))
+            beyond = "<" if query.descending else ">"
+            terms.append((f"({names}) {beyond} ({places})", [self.value(key, seen[key]) for key in keys]))
         where = " and ".join(term for term, _ in terms) or "true"
-        down = " desc" if query.descending else ""
-        statement = f'{self._select} where {where} order by "{order}"{down}, "{self.key}"{down} limit ?'
+        ordered = ", ".join(f'"{key}"{" desc" if query.descending else ""}' for key in keys)
+        statement = f"{self._select} where {where} order by {ordered} limit ?"
         return statement, [*(value for _, values in terms for value in values), query.limit]
 
 
