@@ -41,13 +41,18 @@ class DotDre(msgspec.Struct, frozen=True):
 
 
 def find(directory: str) -> str | None:
-    """The nearest `.dre` up to the top of the git work tree that `directory` is in."""
+    """
+    The nearest `.dre` of ours up to the top of the git work tree that `directory` is in, or whatever stands at the top.
+    The recorder looks in the same way.
+    """
     folder = os.path.realpath(directory)
     while True:
         candidate = os.path.join(folder, NAME)
-        if os.path.lexists(candidate):
+        if _is_owned(candidate):
             return candidate
-        if os.path.lexists(os.path.join(folder, ".git")) or folder == os.path.dirname(folder):
+        if os.path.lexists(os.path.join(folder, ".git")):
+            return candidate if os.path.lexists(candidate) else None
+        if folder == os.path.dirname(folder):
             return None
         folder = os.path.dirname(folder)
 
@@ -177,6 +182,13 @@ def _ledger_id(path: str) -> UUID:
             hint="dre init makes a new one, and says what is there already",
         )
     return found
+
+
+def _is_owned(path: str) -> bool:
+    try:
+        return os.lstat(path).st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def read_id(path: str) -> UUID | None:
