@@ -115,7 +115,9 @@ class Trail:
             self._suspect = position
             if row.body is None:
                 self._missing[position] = row.entry.event_id
-            return found  # nothing else it says can be believed
+            if row.entry.version == self._lengths.get(row.entry.stream, 0):
+                self._lengths[row.entry.stream] = row.entry.version + 1
+            return found  # nothing more that it says is believed
         self._prevs = (row.leaf,)
         return found + self._names(row.entry) + self._body(row)
 
