@@ -15,7 +15,7 @@ from dre.adapters.filesystem.state_home import KeptHead, StateHome
 from dre.adapters.sqlite.event_store import open_event_store
 from dre.adapters.sqlite.table_store import open_table_store
 from dre.application.execute import Appender, new_events
-from dre.application.follow import Following
+from dre.application.follow import Follower, Following
 from dre.domain.account import AccountRegistered, actor_id
 from dre.domain.events import stream_name
 from dre.domain.ledger import DEFAULT_PROJECT, LedgerCreated, origin_of
@@ -29,6 +29,7 @@ from dre.ports.table_store import TableStore
 from dre.projections import PROJECTIONS
 from dre.projections.projection import Projecting
 from dre.settings import Settings, load, state_home
+from dre.verification import follower as verification
 
 
 class Engine(msgspec.Struct, frozen=True):
@@ -84,7 +85,9 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
             head = await store.head()
             state.remember(found.ledger_id, KeptHead(head.size, head.prev.hex()))
         blobs = FileBlobStore(found.within("evidence"))
-        projecting = [Projecting(projection, tables) for projection in PROJECTIONS]
+        following: list[Follower] = [Projecting(projection, tables) for projection in PROJECTIONS]
+        if blocked is None:
+            following += verification.followers(store, appender, blobs, actor)
         yield Engine(
             settings=settings,
             dot_dre=found,
@@ -94,7 +97,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
             tables=tables,
             blobs=blobs,
             appender=appender,
-            following=Following(store, tables, projecting),
+            following=Following(store, tables, following),
             blocked=blocked,
             notes=notes,
         )
