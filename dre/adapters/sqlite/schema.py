@@ -8,7 +8,6 @@ from dre.ledger.entry import GENESIS
 
 FORMAT = 1
 APPLICATION_ID = 0x44524531  # "DRE1", for file(1) and for us
-_APPEND_ONLY = "the ledger is append-only"
 
 _TABLES = """
 create table head (
@@ -37,12 +36,15 @@ create table body (
 ) strict;
 """
 
-_REFUSED = (
-    ("event", "update"),
-    ("event", "delete"),
-    ("body", "update"),  # deleting one is how it is erased
-    ("head", "delete"),
-)
+_GUARDS = {
+    "event_update": "before update on event",
+    "event_delete": "before delete on event",
+    "body_update": "before update on body",
+    "body_insert": "before insert on body when exists (select 1 from body where position = new.position)",
+    "head_delete": "before delete on head",
+    "head_back": "before update on head when new.size < old.size",
+}
+"""A seat belt: who owns the file can take it off. Deleting a body is how it is erased."""
 
 
 def make_schema(connection: apsw.Connection) -> None:
@@ -66,15 +68,10 @@ def _make(connection: apsw.Connection) -> None:
     if connection.execute("select 1 from sqlite_schema").get is not None:
         raise LedgerAltered("this SQLite file is not a ledger: it holds tables, and no format number")
     connection.execute(_TABLES)
-    for table, change in _REFUSED:
+    for name, moment in _GUARDS.items():
         connection.execute(
-            f"create trigger {table}_{change} before {change} on {table} begin "
-            f"select raise(abort, '{_APPEND_ONLY}'); end"
+            f"create trigger {name} {moment} begin select raise(abort, 'the ledger is append-only'); end"
         )
-    connection.execute(
-        "create trigger head_back before update on head when new.size < old.size begin "
-        f"select raise(abort, '{_APPEND_ONLY}'); end"
-    )
     connection.execute("insert into head values (1, 0, 0, ?)", (GENESIS,))
     connection.execute(f"pragma application_id = {APPLICATION_ID}")
     connection.execute(f"pragma user_version = {FORMAT}")
