@@ -1,0 +1,114 @@
+"""Frames of a journal as they lie on the disk, one by one; where they stop, and whether a cut explains that."""
+
+import os
+from binascii import crc32
+from collections.abc import Iterator
+
+import msgspec
+
+from dre.capture.spool import Spool
+from dre.shim.journal import CLOCK, HEAD, START
+
+LONGEST = 32 << 20
+_LAST_KIND = 11
+_WINDOW = 1 << 20
+_SEARCHED = 64 << 20  # how much is checksummed to find out whether damage has whole frames behind it
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """`index` counts from 1; `start` is its first byte; `at_ns` counts from the journal's opening."""
+
+    index: int
+    start: int
+    kind: int
+    at_ns: int
+    payload: bytes
+
+
+class Frames:
+    """
+    Reads with bounded memory; every whole frame from the front.
+
+    Afterwards `end` is where the last whole one ended and `size` what the file held. A killed recorder leaves there
+    nothing, preallocated zeros, or the front of a frame; `broken` says whether it is none of these.
+    """
+
+    def __init__(self, spool: Spool, name: str) -> None:
+        self.name = name
+        self._spool = spool
+        self._fd = spool.open_file(name)
+        self.size = os.fstat(self._fd).st_size
+        self.end = self.count = 0
+        self._window, self._window_at = b"", 0
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def __iter__(self) -> Iterator[Frame]:
+        while (found := self._frame(self.end)) is not None:
+            kind, payload, end = found
+            self.count += 1
+            (at_ns,) = CLOCK.unpack_from(payload)
+            yield Frame(self.count, self.end, kind, at_ns, payload[CLOCK.size :])
+            self.end = end
+
+    def broken(self) -> str:
+        """Why what follows the last whole frame cannot be the work of a cut; empty when it can."""
+        if not self._holds_anything(self.end):
+            return ""
+        head = self._bytes(self.end, HEAD.size)
+        if len(head) == HEAD.size:
+            length, _, kind = HEAD.unpack(head)
+            last = self.end + HEAD.size + length - 1
+            whole = last < self.size and (last == self.size - 1 or self._bytes(last, 1) != b"\0")
+            if whole and START <= kind <= _LAST_KIND and CLOCK.size <= length <= LONGEST:
+                return "its checksum does not fit it"
+            if last < self.size and self._holds_anything(last + 1):
+                return "it is no frame, and something stands behind it"
+        return "it is damaged, and whole frames stand behind it" if self._frame_behind() else ""
+
+    def refused(self, what: str, frame: Frame | None = None) -> Exception:
+        """About this frame, or about what follows the last whole one."""
+        index, start = (frame.index, frame.start) if frame else (self.count + 1, self.end)
+        return self._spool.refused(what, file=self.name, frame=index, byte=start)
+
+    def _frame(self, at: int) -> tuple[int, bytes, int] | None:
+        head = self._bytes(at, HEAD.size)
+        if len(head) < HEAD.size:
+            return None
+        length, crc, kind = HEAD.unpack(head)
+        if not (CLOCK.size <= length <= LONGEST and START <= kind <= _LAST_KIND):
+            return None
+        payload = self._bytes(at + HEAD.size, length)
+        if len(payload) < length or crc32(payload, crc32(bytes((kind,)))) != crc:
+            return None
+        return kind, payload, at + HEAD.size + length
+
+    def _bytes(self, at: int, length: int) -> bytes:
+        start = at - self._window_at
+        if start < 0 or start + length > len(self._window):
+            self._window, self._window_at = os.pread(self._fd, max(_WINDOW, length), at), at
+            start = 0
+        return self._window[start : start + length]
+
+    def _holds_anything(self, start: int) -> bool:
+        at = start
+        while at < self.size and (data := self._bytes(at, _WINDOW)):
+            if data.count(0) < len(data):
+                return True
+            at += len(data)
+        return False
+
+    def _frame_behind(self) -> bool:
+        """Damage hides what follows it; a cut has nothing behind it."""
+        left = _SEARCHED
+        for at in range(self.end + 1, self.size - HEAD.size - CLOCK.size + 1):
+            length, _, kind = HEAD.unpack(self._bytes(at, HEAD.size))
+            if not (START <= kind <= _LAST_KIND and CLOCK.size <= length <= LONGEST and at + length < self.size):
+                continue
+            left -= length
+            if self._frame(at) is not None:
+                return True
+            if left < 0:
+                break
+        return False
