@@ -24,7 +24,7 @@ from dre.verification import consensus
 from dre.verification.case import Case, case_of
 from dre.verification.programmatic import PROGRAMMATIC
 from dre.verification.structural import STRUCTURAL
-from dre.verification.verifier import Opinion, Verifier, abstained, bounded
+from dre.verification.verifier import Verifier, ask, judged
 
 VERIFIERS = (PROGRAMMATIC, STRUCTURAL)
 POLICY = "default/1"
@@ -112,9 +112,9 @@ class Judging:
 
     async def _verdicts(self, request: VerificationRequested, cause: UUID, case: Case) -> list[VerificationJudged]:
         asked = [verifier for verifier in self._verifiers if verifier.modality in request.modalities]
-        opinions = await asyncio.gather(*(_opinion(verifier, case, self._blobs) for verifier in asked))
+        opinions = await asyncio.gather(*(ask(verifier, case, self._blobs) for verifier in asked))
         return [
-            _judged(request, derived_id(self.name, f"{cause} {verifier.name}", 0), verifier, opinion)
+            judged(request, derived_id(self.name, f"{cause} {verifier.name}", 0), verifier, opinion)
             for verifier, opinion in zip(asked, opinions, strict=True)
         ]
 
@@ -169,34 +169,6 @@ async def _request(
         stream=stream_name(project, "verification", id),
         decide=lambda known: [] if known else [(id, request)],
         causation=cause,
-    )
-
-
-async def _opinion(verifier: Verifier, case: Case, blobs: BlobStore) -> Opinion:
-    """One that could not find out abstains and says why; it neither passes nor stops the others."""
-    try:
-        return bounded(await verifier.judge(case, blobs))
-    except DREError as error:
-        return bounded(abstained("could not find out", f"could not find out: {error.message}"))
-    except Exception as error:  # noqa: BLE001 - evidence is hostile, and a judge that stumbles over it must not end the trial
-        return bounded(abstained("could not find out", f"could not find out: {type(error).__name__}: {error}"))
-
-
-def _judged(request: VerificationRequested, id: UUID, verifier: Verifier, opinion: Opinion) -> VerificationJudged:
-    return VerificationJudged(
-        id=id,
-        verification_id=request.id,
-        operation_id=request.operation_id,
-        modality=verifier.modality,
-        verifier=verifier.name,
-        status=opinion.status,
-        score=None,
-        coverage=opinion.coverage,
-        veto=opinion.veto,
-        reasons=list(opinion.reasons),
-        findings=list(opinion.findings),
-        evidence=list(opinion.evidence),
-        summary=opinion.summary,
     )
 
 

@@ -7,7 +7,8 @@ from uuid import UUID
 import msgspec
 
 from dre.domain.events import Ratio
-from dre.domain.verification import Finding, Modality, Status
+from dre.domain.verification import Finding, Modality, Status, VerificationJudged, VerificationRequested
+from dre.errors import DREError
 from dre.ports.blob_store import BlobStore
 from dre.verification.case import Case
 from dre.verification.words import cut
@@ -48,6 +49,34 @@ class Verifier(msgspec.Struct, frozen=True):
 
 def abstained(summary: str, *reasons: str) -> Opinion:
     return Opinion("abstained", 0, summary, reasons)
+
+
+async def ask(verifier: Verifier, case: Case, blobs: BlobStore) -> Opinion:
+    """One that could not find out abstains and says why; it neither passes nor stops the others."""
+    try:
+        return bounded(await verifier.judge(case, blobs))
+    except DREError as error:
+        return bounded(abstained("could not find out", f"could not find out: {error.message}"))
+    except Exception as error:  # noqa: BLE001 - evidence is hostile, and a judge that stumbles over it must not end the trial
+        return bounded(abstained("could not find out", f"could not find out: {type(error).__name__}: {error}"))
+
+
+def judged(request: VerificationRequested, id: UUID, verifier: Verifier, opinion: Opinion) -> VerificationJudged:
+    return VerificationJudged(
+        id=id,
+        verification_id=request.id,
+        operation_id=request.operation_id,
+        modality=verifier.modality,
+        verifier=verifier.name,
+        status=opinion.status,
+        score=None,
+        coverage=opinion.coverage,
+        veto=opinion.veto,
+        reasons=list(opinion.reasons),
+        findings=list(opinion.findings),
+        evidence=list(opinion.evidence),
+        summary=opinion.summary,
+    )
 
 
 def bounded(opinion: Opinion) -> Opinion:
