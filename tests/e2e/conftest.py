@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from e2e.console import Console
 
 NAME, VERSION = "click", "8.3.1"
 SHA256 = "12ff4785d337a1bb490bb7e9c2b1ee5da3112e94a8622f26a6c77f5d2fc6842a"
@@ -34,7 +35,7 @@ def archive() -> Path:
 
 
 @pytest.fixture
-def project(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
     """Unpacked and committed; its tests see its own sources and none of our plug-ins."""
     with tarfile.open(archive) as packed:
         packed.extractall(tmp_path, filter="data")
@@ -46,4 +47,15 @@ def project(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     for variable in [name for name in os.environ if name.startswith(("PYTEST_XDIST", "COV_", "COVERAGE"))]:
         monkeypatch.delenv(variable)
-    return folder
+    return Console(folder)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Console:
+    """A small git repository of one's own, with one commit."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "cart.py").write_text("TOTAL = 41\n")
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    return Console(folder)
