@@ -112,7 +112,7 @@ class FileBlobStore:
         try:
             folder = os.open(os.path.dirname(path), _FOLDER)
             try:
-                file = os.fdopen(os.open(os.path.basename(path), _READ, dir_fd=folder), "rb", buffering=0)
+                fd = os.open(os.path.basename(path), _READ, dir_fd=folder)
             finally:
                 os.close(folder)
         except FileNotFoundError as error:
@@ -121,10 +121,10 @@ class FileBlobStore:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise BlobAltered(f"blob {address}: {path} is a symbolic link, not what was stored") from error
             raise BlobMissing(f"blob {address} cannot be opened: {path}: {error.strerror}") from error
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            file.close()
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
             raise BlobAltered(f"blob {address}: {path} is not a file")
-        return file
+        return os.fdopen(fd, "rb", buffering=0)
 
     def _check(self, address: str) -> int:
         with self._open(address) as file, _errors_named(address):
