@@ -118,6 +118,7 @@ class _Reading:
         self._suites: list[OpenSuite] = []
         self._case: OpenCase | None = None
         self._case_at = self._text_at = 0
+        self._text = ""
         self._cases = self._claimed = self._retries = 0
         self._counts: Counter[Ended] = Counter()
         self._failures: list[FailedCase] = []
@@ -208,26 +209,25 @@ class _Reading:
             case.message = case.message or _first_line(attributes.get("message", ""))
             if not case.message:
                 case.message = _first_line(attributes.get("type", ""))
-                self._read_text(case)
+                self._read_text()
         elif tag in ("skipped", "skip"):
             case.end_as("skipped")
         elif tag in ("flakyFailure", "flakyError", "rerunFailure", "rerunError"):
             case.earlier_failures += 1
 
-    def _read_text(self, case: OpenCase) -> None:
-        """The first line that is none of white space, in place of a message that was not given."""
-        self._text_at = self._depth
-        begun = ""
+    def _read_text(self) -> None:
+        self._text_at, self._text = self._depth, ""
+        self._parser.CharacterDataHandler = self._add_text
 
-        def text(piece: str) -> None:
-            nonlocal begun
-            begun = (begun + piece).lstrip()[: MAX_WORDS + 1]
-            if begun:
-                case.message = _first_line(begun)
-            if "\n" in begun or len(begun) > MAX_WORDS:
-                self._parser.CharacterDataHandler = None
+    def _add_text(self, piece: str) -> None:
+        """
+        The first line that is none of white space, in place of a message that was not given.
 
-        self._parser.CharacterDataHandler = text
+        The handler stays until the element ends: taking it away from inside makes expat hand out its buffer again.
+        """
+        if self._case is not None and "\n" not in self._text and len(self._text) < MAX_WORDS:
+            self._text = (self._text + piece).lstrip()[:MAX_WORDS]
+            self._case.message = _first_line(self._text) or self._case.message
 
     def _end(self, tag: str) -> None:
         if self._depth == self._text_at:
