@@ -140,7 +140,7 @@ async def _read_changes(case: Case, blobs: BlobStore) -> Changes | _NotObserved:
     try:
         changes = _DECODER.decode(await blobs.read_all(item.hash, MAX_CHANGES_BYTES))
     except (BlobMissing, BlobAltered, msgspec.DecodeError) as error:
-        return _NotObserved(f"what changed cannot be read from {item.name}: {error}")
+        return _NotObserved(f"workspace not observed: what changed cannot be read from {item.name}: {error}")
     if changes.tree_before is None or changes.tree_after is None:
         missing = "before" if changes.tree_before is None else "after"
         return _not_observed(case, f"the tree {missing} the run was not taken")
