@@ -301,7 +301,7 @@ def acknowledged_until_killed(folder: Path, after_s: float) -> list[str]:
 
 async def test_a_killed_writer_leaves_no_half_blob_under_an_address(folder: Path, blobs: FileBlobStore) -> None:
     for kill in range(8):
-        for address in acknowledged_until_killed(folder, after_s=0.004 * kill):
+        for address in acknowledged_until_killed(folder, after_s=0.012 * kill):
             await blobs.check(address)
         for prefix in folder.glob("[0-9a-f][0-9a-f]"):
             for file in prefix.iterdir():
