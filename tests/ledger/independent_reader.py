@@ -87,13 +87,13 @@ def check_body(event: dict[str, Any], position: int) -> dict[str, Any]:
     committed = hashlib.sha256(b"dre.body.v1\0" + salt + body).hexdigest()
     require(len(salt) == 32 and committed == fields[9], position, "salt and body are not what the entry commits to")
     require(len(body) == int(fields[10]) <= 262_144, position, "the body has another length")
-    value: dict[str, Any] = json.loads(body)
+    value: Any = json.loads(body)
     require(isinstance(value, dict) and plain(value, 1), position, "the body holds what no body may hold")
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     require(canonical.encode() == body, position, "the body is not in its one form")
     fact = {key: item for key, item in value.items() if key != "meta"}
     require(fact == event["data"], position, "data is not the body without meta")
-    return value
+    return dict(value)
 
 
 def plain(value: Any, depth: int) -> bool:
