@@ -113,7 +113,7 @@ class SQLiteEventStore:
     def _append(self, connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt | Refused]:
         with transaction(connection):
             head = _head(connection)
-            known = _find(connection, [event.id for append in appends for event in append.events])
+            known = _find(connection, _recorded(connection, (event.id for one in appends for event in one.events)))
             settled = settle(appends, known, _lengths(connection, streams_of(appends)))
             entries = {id: found.entry for id, found in known.items()}
             if settled.drafts:
@@ -136,6 +136,12 @@ def _head(connection: apsw.Connection) -> Head:
 def _find(connection: apsw.Connection, ids: Iterable[UUID]) -> dict[UUID, StoredEvent]:
     rows = connection.executemany(_FIND, ((id.bytes,) for id in ids))
     return {found.entry.event_id: found for found in map(_stored, rows)}
+
+
+def _recorded(connection: apsw.Connection, ids: Iterable[UUID]) -> list[UUID]:
+    """Which of these are recorded. Almost none ever is, and asking for the id alone costs a fourth of `_find`."""
+    rows = connection.executemany("select id from event where id = ?", [(id.bytes,) for id in ids])
+    return [UUID(bytes=id) for (id,) in rows]
 
 
 def _lengths(connection: apsw.Connection, streams: Iterable[str]) -> dict[str, int]:
