@@ -39,7 +39,12 @@ NEVER_OBSERVED = ("network", "files read", "other processes")
 """No verifier looks there yet; only a tracer or a sandbox could say."""
 
 _MAX_REASONS, _MAX_NOT_OBSERVED, _MAX_SUMMARY = 50, 30, 60
-_TOLD: dict[Status, int] = {"failed": 0, "passed": 1, "abstained": 2}
+_TOLD: dict[Result, tuple[Status, ...]] = {
+    "failed": ("failed", "passed", "abstained"),
+    "passed": ("failed", "passed", "abstained"),
+    "inconclusive": ("failed", "abstained", "passed"),
+}
+"""What comes first in the reasons: what speaks against it, then why nothing could be concluded."""
 _ORDER = list(WEIGHT_MICRO)
 
 
@@ -100,13 +105,10 @@ def pool(verdicts: Iterable[VerificationJudged], modalities: Iterable[Modality])
 def conclude(
     request: VerificationRequested, case: Case, verdicts: Sequence[VerificationJudged]
 ) -> VerificationComplete:
-    counted = sorted(
-        (verdict for verdict in verdicts if verdict.modality in request.modalities),
-        key=lambda verdict: (not verdict.veto, _TOLD[verdict.status], _ORDER.index(verdict.modality), verdict.verifier),
-    )
-    numbers = pool(counted, request.modalities)
+    numbers = pool(verdicts, request.modalities)
     result = numbers.result(has_end=case.has_end)
-    reasons = unique(reason for verdict in counted for reason in verdict.reasons)
+    told = _in_order(result, [verdict for verdict in verdicts if verdict.modality in request.modalities])
+    reasons = unique(reason for verdict in told for reason in verdict.reasons)
     return VerificationComplete(
         verification_id=request.id,
         operation_id=request.operation_id,
@@ -119,9 +121,9 @@ def conclude(
         model=MODEL,
         pool_micro=numbers.sum_micro,
         terms=list(numbers.terms),
-        summary=cut(_summary(result, counted), _MAX_SUMMARY),
-        reasons=bounded_words([*reasons, *_about_the_pool(result, numbers, case, counted)], _MAX_REASONS),
-        not_observed=bounded_words(_not_observed(case, request.modalities, counted), _MAX_NOT_OBSERVED),
+        summary=cut(_summary(result, told), _MAX_SUMMARY),
+        reasons=bounded_words([*reasons, *_about_the_pool(result, numbers, case, told)], _MAX_REASONS),
+        not_observed=bounded_words(_not_observed(case, request.modalities, told), _MAX_NOT_OBSERVED),
     )
 
 
@@ -143,12 +145,22 @@ def _divided(number: int, by: int) -> int:
     return quotient + (2 * rest > by or (2 * rest == by and quotient % 2 == 1))
 
 
+def _in_order(result: Result, verdicts: Sequence[VerificationJudged]) -> list[VerificationJudged]:
+    """The same whatever the order in which they were heard."""
+    first = _TOLD[result]
+
+    def place(verdict: VerificationJudged) -> tuple[bool, int, int, str]:
+        return not verdict.veto, first.index(verdict.status), _ORDER.index(verdict.modality), verdict.verifier
+
+    return sorted(verdicts, key=place)
+
+
 def _summary(result: Result, told: Sequence[VerificationJudged]) -> str:
-    """Of whoever decided; where nobody could, why programmatic could not, since that is what people ask first."""
-    if result == "failed":
-        return next(verdict.summary for verdict in told if verdict.status == "failed")
-    programmatic = [verdict.summary for verdict in told if verdict.modality == "programmatic"]
-    return next(iter(programmatic), "nobody looked at how it ended")
+    """Of whoever decided: who failed it, who could not say, or how it ended."""
+    decided = {"failed": "failed", "inconclusive": "abstained"}.get(result)
+    summaries = [verdict.summary for verdict in told if verdict.status == decided]
+    summaries += [verdict.summary for verdict in told if verdict.modality == "programmatic"]
+    return next(iter(summaries), "not enough was observed")
 
 
 def _about_the_pool(result: Result, numbers: Pool, case: Case, told: Sequence[VerificationJudged]) -> list[str]:

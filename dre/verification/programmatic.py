@@ -31,6 +31,7 @@ class _Seen(msgspec.Struct, frozen=True):
     errors: int
     skipped: int
     claimed: int
+    retries: int
     names: tuple[str, ...]
     findings: tuple[Finding, ...]
     more_findings: int
@@ -122,11 +123,13 @@ def _said(seen: _Seen) -> list[str]:
         return []
     if seen.failed + seen.errors:
         return [f"{_failed(seen)} ({seen.where})"]
-    skipped = f"{seen.skipped:,} skipped" if seen.skipped else ""
     if not seen.ran:
         says = "says" if len(seen.names) == 1 else "say"
-        return [f"{seen.where} {says} that no test ran" + f" ({skipped})" * bool(skipped)]
-    return [f"{counted(seen.passed, 'test')} passed" + f", {skipped}" * bool(skipped) + f" ({seen.where})"]
+        return [f"{seen.where} {says} that no test ran" + f" ({seen.skipped:,} skipped)" * bool(seen.skipped)]
+    passed = [f"{counted(seen.passed, 'test')} passed"]
+    passed += [f"{seen.retries:,} run again"] * bool(seen.retries)
+    passed += [f"{seen.skipped:,} skipped"] * bool(seen.skipped)
+    return [f"{', '.join(passed)} ({seen.where})"]
 
 
 def _failed(seen: _Seen) -> str:
@@ -169,6 +172,7 @@ async def _read_reports(case: Case, blobs: BlobStore) -> _Seen:
         errors=sum(report.errors for _, report in found),
         skipped=sum(report.skipped for _, report in found),
         claimed=sum(report.claimed for _, report in found),
+        retries=sum(report.retries for _, report in found),
         names=tuple(names[item.id] for item, _ in found),
         findings=tuple(_findings(found, names)),
         more_findings=sum(_not_kept(report) for _, report in found),

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from uuid import UUID
 
+import apsw
 import pytest
 from verification.recordings import ACTOR, Recording, changed, junit, operation, passing
 
@@ -270,7 +270,7 @@ async def test_a_store_that_others_hold_stops_the_follower_there_and_it_goes_on_
 ) -> None:
     ledger = str(tmp_path / "ledger.db")
     async with open_event_store(ledger, busy_timeout_s=0.05) as impatient:
-        with contextlib.closing(sqlite3.connect(ledger, isolation_level=None)) as other:
+        with contextlib.closing(apsw.Connection(ledger)) as other:
             other.execute("begin immediate")
             stuck = Following(impatient, tables, followers(impatient, Appender(impatient), blobs, ACTOR))
             [parked] = await stuck.catch_up()
