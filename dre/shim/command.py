@@ -20,6 +20,7 @@ _REPORT = struct.Struct("<iiidd7Q")
 SIZE = _REPORT.size
 STARTED = -1
 UNKNOWN = -2  # the command ended, but whoever waited for it was killed
+OBEYED = -3  # no news of the command: an order was carried out
 _TRY_NEXT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)
 
 

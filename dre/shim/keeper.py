@@ -88,6 +88,7 @@ class Keeper:
         self._front = what == FRONT
         self._bring_forward(group if self._front else os.getpgrp())
         tell(-group, _signal.SIGCONT)  # from here it also reaches a set-user-id command: same session
+        self._report(Report(self._pid, command.OBEYED))
 
     def _bring_forward(self, group: int) -> None:
         try:

@@ -6,7 +6,7 @@ import struct
 import termios
 
 from dre.shim import descriptors
-from dre.shim.command import SIZE, UNKNOWN, Command, Report
+from dre.shim.command import OBEYED, SIZE, UNKNOWN, Command, Report
 from dre.shim.journal import CONTINUED, SIGNAL, STOPPED, WINSIZE, Journal
 from dre.shim.keeper import BACK, FRONT, LEAVE, ORDER, Keeper, set_modes
 from dre.shim.signals import Received, stop, tell
@@ -159,6 +159,7 @@ class InTerminal:
             self._take()
         self._order(FRONT if front else BACK, self._front_group)
         self._journal.write(CONTINUED, bytes((front,)))
+        self._wait_until_obeyed()
 
     def _group_in_front(self) -> int:
         try:
@@ -168,11 +169,20 @@ class InTerminal:
 
     # What arrives
 
+    def _wait_until_obeyed(self) -> None:
+        """A key that stops the command must not overtake the order that continues it."""
+        while self.end is None and (report := self._next_report()).status != OBEYED:
+            if not report.stopped:  # a stop from before the order is over
+                self._end_with(report)
+
     def _on_report(self, _events: int) -> None:
         report = self._next_report()
         if report.stopped:
             self._suspend(os.WSTOPSIG(report.status))
-            return
+        else:
+            self._end_with(report)
+
+    def _end_with(self, report: Report) -> None:
         self.end = report
         self._watch.off(self._reports)
         if report.status == UNKNOWN:
