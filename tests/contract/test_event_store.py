@@ -225,6 +225,18 @@ async def test_pages_go_on_behind_a_position_and_end_before_one(store: EventStor
     assert await positions(after=-100, upto=1 << 80) == [list(range(10))]
 
 
+async def test_big_bodies_make_short_pages(store: EventStore) -> None:
+    """So that a page of whatever length fits into memory."""
+    big = b'{"s":"' + b"x" * 200_000 + b'"}'
+    for _ in range(4):
+        await accepted(store, append(*(event(body=big) for _ in range(25))))
+
+    sizes = [sum(len(stored.body or b"") for stored in page) async for page in store.read()]
+
+    assert sum(sizes) == 100 * len(big)
+    assert max(sizes) <= 10 << 20
+
+
 async def test_every_page_knows_what_its_first_entry_is_linked_to(store: EventStore) -> None:
     await accepted(store, append(*(event() for _ in range(7))))
 

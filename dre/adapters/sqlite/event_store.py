@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from types import NoneType
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from dre.ledger.entry import GENESIS, MAX_NUMBER, Entry
 from dre.ports.event_store import Append, Receipt, Refused, StoredEvent
 
 POLL_S = 0.05
+PAGE_BYTES = 8 << 20
 UUID_BYTES = 16
 
 # names are read as bytes: a flipped byte may have made them no text at all, and an audit must see that row
@@ -82,12 +84,12 @@ class SQLiteEventStore:
         self, after: int = -1, upto: int | None = None, *, page: int = 2000
     ) -> AsyncIterator[Sequence[StoredEvent]]:
         end = (await self.head()).size if upto is None else upto
-        while rows := await self._rows(_PAGE, (max(after, -MAX_NUMBER), min(end, MAX_NUMBER), page)):
+        while rows := await self._database.run(partial(_page, after=after, end=end, page=page)):
             yield rows
             after = rows[-1].entry.position
 
     async def stream(self, stream: str, after: int = -1) -> list[StoredEvent]:
-        return await self._rows(_STREAM, (stream, after))
+        return await self._database.run(lambda c: [_stored(row) for row in c.execute(_STREAM, (stream, after))])
 
     async def find(self, ids: Sequence[UUID]) -> dict[UUID, StoredEvent]:
         return await self._database.run(lambda connection: _find(connection, ids))
@@ -106,9 +108,6 @@ class SQLiteEventStore:
                 return size
             with suppress(TimeoutError):
                 await asyncio.wait_for(moved.wait(), min(left, POLL_S))
-
-    async def _rows(self, query: str, values: tuple[Any, ...]) -> list[StoredEvent]:
-        return await self._database.run(lambda connection: [_stored(row) for row in connection.execute(query, values)])
 
     def _append(self, connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt | Refused]:
         with transaction(connection):
@@ -131,6 +130,20 @@ def _head(connection: apsw.Connection) -> Head:
     if row is None:
         raise LedgerAltered("the head row is missing")
     return Head(*row)
+
+
+def _page(connection: apsw.Connection, after: int, end: int, page: int) -> list[StoredEvent]:
+    """As many rows as were asked for, fewer where their bodies are big."""
+    found: list[StoredEvent] = []
+    size = 0
+    cursor = connection.execute(_PAGE, (max(after, -MAX_NUMBER), min(end, MAX_NUMBER), page))
+    for stored in map(_stored, cursor):
+        found.append(stored)
+        size += len(stored.body or b"")
+        if size >= PAGE_BYTES:
+            break
+    cursor.close()  # one that was left half-read would keep the journal from being emptied
+    return found
 
 
 def _find(connection: apsw.Connection, ids: Iterable[UUID]) -> dict[UUID, StoredEvent]:
