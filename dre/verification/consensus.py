@@ -123,7 +123,7 @@ def conclude(
         terms=list(numbers.terms),
         summary=cut(_summary(result, told), _MAX_SUMMARY),
         reasons=bounded_words([*reasons, *_about_the_pool(result, numbers, case, told)], _MAX_REASONS),
-        not_observed=bounded_words(_not_observed(case, request.modalities, told), _MAX_NOT_OBSERVED),
+        not_observed=_not_observed(case, request.modalities, told),
     )
 
 
@@ -181,13 +181,9 @@ def _about_the_pool(result: Result, numbers: Pool, case: Case, told: Sequence[Ve
 def _not_observed(case: Case, modalities: Sequence[Modality], told: Sequence[VerificationJudged]) -> list[str]:
     missing = [
         f"{seen.subject}: {seen.detail}" if seen.detail else seen.subject
+        for state in ("not observed", "partial")
         for seen in case.observations
-        if seen.state == "not observed"
-    ]
-    partial = [
-        f"part of {seen.subject}: {seen.detail}" if seen.detail else f"part of {seen.subject}"
-        for seen in case.observations
-        if seen.state == "partial"
+        if seen.state == state
     ]
     if case.late_output in ("open", "lost") and not case.observed("late output", "not observed", "partial"):
         missing.append("output after the record was closed")
@@ -195,4 +191,4 @@ def _not_observed(case: Case, modalities: Sequence[Modality], told: Sequence[Ver
     unjudged = [
         f"the {modality} side: no verifier" for modality in _ORDER if modality in modalities and modality not in judged
     ]
-    return unique([*missing, *partial, *unjudged, *NEVER_OBSERVED])
+    return [*bounded_words(unique([*missing, *unjudged]), _MAX_NOT_OBSERVED), *NEVER_OBSERVED]

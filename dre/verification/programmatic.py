@@ -14,7 +14,7 @@ from dre.ports.blob_store import BlobStore
 from dre.verification import reports
 from dre.verification.case import Case
 from dre.verification.reports import Report, Unreadable
-from dre.verification.verifier import Opinion, Verifier, abstained, unique
+from dre.verification.verifier import MAX_SUMMARY_WORDS, Opinion, Verifier, abstained, unique
 from dre.verification.words import counted, listed, seconds, time_of_day
 
 REPORT = "report"
@@ -23,7 +23,7 @@ REPORT = "report"
 class _Seen(msgspec.Struct, frozen=True):
     """
     What the fresh reports say together. `unused`: a sentence for each that says nothing, because it is older than
-    the run or cannot be read.
+    the run, was not collected or cannot be read; `unknown`: how many of them may hold something.
     """
 
     passed: int
@@ -36,7 +36,7 @@ class _Seen(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
     more_findings: int
     unused: tuple[str, ...]
-    unreadable: int
+    unknown: int
     evidence: tuple[UUID, ...]
 
     @property
@@ -70,7 +70,7 @@ def _opinion(case: Case, seen: _Seen) -> Opinion:
             bad_end = _bad_end(ended, case.started)
             return _after_bad_end(bad_end, seen) if bad_end else _after_exit_0(seen)
         case OperationInterrupted() as cut:
-            return abstained("recorder was killed", *_interrupted(cut), *_said(seen))
+            return abstained(_cut_short(cut), *_interrupted(cut), *_said(seen))
         case None:
             return abstained("end not recorded", "how the run ended is not recorded, or was erased", *_said(seen))
 
@@ -93,8 +93,8 @@ def _after_bad_end(bad_end: str, seen: _Seen) -> Opinion:
 
 def _after_exit_0(seen: _Seen) -> Opinion:
     if not seen.names:
-        stale_or_broken = "exit status only" if seen.unused else "exit status only: no test report was seen"
-        return Opinion("passed", 0.5, "exit status only", [stale_or_broken])
+        reason = "exit status only" if seen.unused else "exit status only: no test report was seen"
+        return Opinion("passed", 0.5, "exit status only", [reason])
     if seen.failed + seen.errors:
         reason = f"exited 0, but {seen.where} {_hold(seen)} {_failures(seen)}"
         return Opinion("failed", 1, _failed_summary(seen), [reason], veto=True)
@@ -103,8 +103,13 @@ def _after_exit_0(seen: _Seen) -> Opinion:
         return abstained("report contradicts itself", reason)
     if not seen.ran:
         return abstained("no test ran", *_said(seen))
-    coverage = 0.5 if seen.unreadable else 1  # what cannot be read may hold the failure
+    coverage = 0.5 if seen.unknown else 1  # what nobody read may hold the failure
     return Opinion("passed", coverage, f"{counted(seen.passed, 'test')} passed", _said(seen))
+
+
+def _cut_short(cut: OperationInterrupted) -> str:
+    why = cut.reason.partition(";")[0].removeprefix("the ")
+    return why if len(why.split()) <= MAX_SUMMARY_WORDS else "recording was interrupted"
 
 
 def _interrupted(cut: OperationInterrupted) -> list[str]:
@@ -156,14 +161,14 @@ async def _read_reports(case: Case, blobs: BlobStore) -> _Seen:
     names = _short_names(case.of_kind(REPORT))
     found: list[tuple[EvidenceCollected, Report]] = []
     stale = [seen.detail for seen in case.observed(REPORT, "stale")]
-    unreadable: list[str] = []
+    unknown = [seen.detail for seen in case.observed(REPORT, "not observed", "partial")]
     for item in case.of_kind(REPORT):
         if item.metadata.get("fresh") is False:
             stale.append(f"{names[item.id]} is older than the run: not used")
             continue
         report = await _read(item, blobs)
         if isinstance(report, Unreadable):
-            unreadable.append(f"{names[item.id]} cannot be read: {report}; taken as no report")
+            unknown.append(f"{names[item.id]} cannot be read: {report}; taken as no report")
         else:
             found.append((item, report))
     return _Seen(
@@ -176,8 +181,8 @@ async def _read_reports(case: Case, blobs: BlobStore) -> _Seen:
         names=tuple(names[item.id] for item, _ in found),
         findings=tuple(_findings(found, names)),
         more_findings=sum(_not_kept(report) for _, report in found),
-        unused=(*unreadable, *unique(stale)),
-        unreadable=len(unreadable),
+        unused=tuple(filter(None, unique([*unknown, *stale]))),
+        unknown=len(unknown),
         evidence=tuple(item.id for item in case.of_kind(REPORT)),
     )
 

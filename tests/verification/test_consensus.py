@@ -159,8 +159,8 @@ def test_what_was_not_observed_is_listed_once_and_bounded() -> None:
     case = msgspec.structs.replace(ENDED, observations=observations, late_output="open")
     assert concluded(verdict("programmatic", "passed"), verdict("structural", "passed"), case=case).not_observed == [
         "workspace: no git",
+        "output: the first 1 GiB is kept",
         "output after the record was closed",
-        "part of output: the first 1 GiB is kept",
         *NEVER_OBSERVED,
     ]
     many = tuple(Observation("x", "not observed", "\x01" * 9000 + str(number)) for number in range(500))
@@ -170,6 +170,7 @@ def test_what_was_not_observed_is_listed_once_and_bounded() -> None:
     ]
     bounded = concluded(*flood, case=msgspec.structs.replace(ENDED, observations=many))
     assert len(codec.encode(bounded)) < MAX_BYTES
+    assert bounded.not_observed[-4:] == ["and 470 more", *NEVER_OBSERVED]
 
 
 STATUSES: st.SearchStrategy[Status] = st.sampled_from(["passed", "failed", "abstained"])

@@ -6,6 +6,7 @@ import pytest
 from verification.recordings import Recording, a_test, failing, junit, passing, skipped
 
 from dre.domain import codec
+from dre.domain.operation import OperationInterrupted
 from dre.domain.verification import Finding, VerificationJudged
 from dre.ledger.body import MAX_BYTES
 from dre.verification import programmatic, reports
@@ -113,6 +114,22 @@ async def test_one_that_was_collected_although_stale_is_not_used(recording: Reco
     assert verdict.reasons == ["exit status only", "report.xml is older than the run: not used"]
 
 
+async def test_a_report_that_should_be_there_and_is_not_is_named(recording: Recording) -> None:
+    said = "report.xml: the command was told to write it, but it is not there"
+    recording.observe("report", "not observed", said)
+    verdict = await judged(recording)
+    assert (verdict.status, verdict.coverage) == ("passed", 0.5)
+    assert verdict.reasons == ["exit status only", said]
+
+
+async def test_reports_that_were_not_all_collected_halve_what_was_seen(recording: Recording) -> None:
+    await recording.report(junit(*passing(5)))
+    recording.observe("report", "partial", "more than 64 reports: the rest was not collected")
+    verdict = await judged(recording)
+    assert (verdict.status, verdict.coverage) == ("passed", 0.5)
+    assert verdict.reasons == ["5 tests passed (report.xml)", "more than 64 reports: the rest was not collected"]
+
+
 async def test_a_run_whose_tests_were_all_skipped_ran_none(recording: Recording) -> None:
     await recording.report(junit(*skipped(3)))
     verdict = await judged(recording)
@@ -179,6 +196,21 @@ async def test_an_end_that_only_the_keeper_saw_is_said_and_decides_nothing(
     verdict = await judged(recording)
     assert (verdict.status, verdict.coverage, verdict.veto) == ("abstained", 0, False)
     assert verdict.reasons[1:] == [words, "4 tests passed (report.xml)"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "summary"),
+    [
+        ("the recorder was killed", "recorder was killed"),
+        ("the recorder was killed; the command's own end was still seen", "recorder was killed"),
+        ("the machine stopped while it was recorded", "recording was interrupted"),
+    ],
+)
+async def test_why_it_was_cut_short_in_five_words(recording: Recording, reason: str, summary: str) -> None:
+    recording.end = OperationInterrupted(recording.id, reason, 0, None, None, None, None)
+    verdict = await judged(recording)
+    assert verdict.summary == summary
+    assert verdict.reasons == [f"{reason}; what happened after 00:00:00 UTC was not seen"]
 
 
 async def test_nothing_recorded_at_all_is_an_abstention(recording: Recording) -> None:
