@@ -37,10 +37,10 @@ class Parked(msgspec.Struct, frozen=True):
 
 class Query(msgspec.Struct, frozen=True):
     """
-    Which rows: equal columns, a key range of one ordered column, newest first or oldest first.
+    Which rows: equal columns (`where`), text columns by their end (`suffix`), a range of one ordered column.
 
-    `after`/`before` bound `order_by` and then the primary key (keyset paging, never an offset).
-    `prefix` and `suffix` match text columns.
+    `since` (inclusive) and `until` (exclusive) bound `order_by`; `after` is the `order_by` value and the primary key of
+    the last row of the page before: keyset paging, never an offset.
     """
 
     where: Mapping[str, Any] = {}
