@@ -114,6 +114,13 @@ def test_a_source_that_does_not_parse_outweighs_a_mere_exit_status() -> None:
     assert (mixed.result, mixed.disputed, mixed.summary) == ("failed", True, "structural failed")
 
 
+@pytest.mark.parametrize(("coverage", "disputed"), [(0.5555, False), (0.5556, True)])
+def test_disputed_is_more_than_half_pulled_back(coverage: float, *, disputed: bool) -> None:
+    mixed = concluded(verdict("programmatic", "passed"), verdict("structural", "failed", coverage))
+    assert mixed.disputed is disputed
+    assert any(reason.startswith("disputed: ") for reason in mixed.reasons) is disputed
+
+
 def test_more_against_than_for_is_inconclusive_in_a_run_without_its_end() -> None:
     against = (verdict("programmatic", "abstained", 0), verdict("structural", "failed"))
     assert concluded(*against).result == "failed"
