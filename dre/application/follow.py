@@ -51,6 +51,7 @@ class Following:
 
     async def catch_up(self) -> list[Parked]:
         """Until every follower has seen all history, including what others appended because of it; who could not."""
+        self._stopped.clear()  # what stopped them may have been mended, or was a full disk
         await self._prepare()
         while not await self._one_round():
             pass
