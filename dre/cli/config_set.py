@@ -1,0 +1,93 @@
+"""`dre config set`: a value is checked, its change recorded, and the file written."""
+
+import os
+from typing import Any
+
+import click
+import msgspec
+
+from dre.application.execute import execute
+from dre.cli import config_file
+from dre.cli.asked import Asked
+from dre.cli.command import command as a_command
+from dre.cli.config_words import NAME, as_text
+from dre.cli.opened import opened, run
+from dre.composition import Engine
+from dre.domain.configuration import ConfigurationChanged
+from dre.domain.events import stream_name
+from dre.domain.ids import uuid7
+from dre.domain.ledger import DEFAULT_PROJECT
+from dre.errors import ConfigurationError, LedgerMissing
+from dre.settings import FILE_NAME, Key, Scope, config_home, find_key, parse, read_file
+
+
+@a_command(
+    "set",
+    short_help="check a value, write it, record the change",
+    examples=[
+        "dre config set evidence.retention 30d",
+        "dre config set reports.globs 'out/junit/*.xml,report.xml'",
+        "dre config set evidence.retention null",
+        "dre config set --user redaction.patterns 'tok_[a-z0-9]{32}'",
+    ],
+)
+@click.argument("name", type=NAME)
+@click.argument("value")
+@click.option("--user", is_flag=True, help="Write your own file instead of the workspace's.")
+@click.pass_obj
+def command(asked: Asked, name: str, value: str, user: bool) -> None:  # noqa: FBT001 - click's form
+    """
+    Checks VALUE (JSON, a word, or words with commas between them; null takes the setting out), records the change
+    in the ledger, and writes the workspace's .dre/config.json, or with --user your own.
+    """
+    key = find_key(name)
+    scope: Scope = "user" if user else "workspace"
+    if scope not in key.scopes:
+        raise ConfigurationError(
+            f"{name} may not be set by a workspace: whoever wrote the repository could abuse it",
+            hint=f"dre config set --user {name} VALUE",
+        )
+    new = None if value == "null" else parse(key, value, where="dre config set")
+    run(_set(asked, key, new, scope))
+    if asked.json:
+        asked.answer(msgspec.json.encode({"key": key.name, "value": new, "scope": scope}))
+    elif not asked.quiet:
+        shown = ", ".join(as_text(new)) or "not set"
+        asked.screen().say(f"{key.name}: {shown} ({scope})")
+
+
+async def _set(asked: Asked, key: Key, value: Any, scope: Scope) -> None:
+    try:
+        async with opened(asked, caught_up=False) as engine:
+            if engine.blocked is not None:
+                raise engine.blocked
+            folder = engine.settings.config_home if scope == "user" else engine.dot_dre.path
+            await _write(engine, folder, key, value, scope)
+    except LedgerMissing:  # your own file needs no workspace; then there is no history to tell
+        if scope == "workspace":
+            raise
+        folder = config_home(os.environ)
+        with config_file.locked(folder), config_file.prepared(folder, key.name, value):
+            pass
+
+
+async def _write(engine: Engine, folder: str, key: Key, value: Any, scope: Scope) -> None:
+    """The file lies ready before the event, and takes its place after it: no change is without its record."""
+    with config_file.locked(folder):
+        previous = read_file(os.path.join(folder, FILE_NAME), scope).get(key.name)
+        with config_file.prepared(folder, key.name, value):
+            if value != previous:
+                await _record(engine, ConfigurationChanged(key.name, value, previous, scope))
+
+
+async def _record(engine: Engine, changed: ConfigurationChanged) -> None:
+    import time
+
+    id = uuid7(time.time_ns() // 1_000_000)
+    await execute(
+        engine.store,
+        engine.appender,
+        actor=engine.actor,
+        stream=stream_name(DEFAULT_PROJECT, "configuration", engine.ledger_id),
+        decide=lambda _known: [(id, changed)],
+    )

@@ -1,0 +1,67 @@
+"""`dre config validate`: every file and variable that sets something, and what is wrong with it."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import click
+import msgspec
+
+from dre.adapters.filesystem import dot_dre
+from dre.cli.asked import Asked
+from dre.cli.command import command as a_command
+from dre.cli.screen import Mark
+from dre.errors import ConfigurationError
+from dre.settings import FILE_NAME, KEYS, Scope, config_home, parse, read_file
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """`problem` is null for what is right; it names file, line and key."""
+
+    where: str
+    problem: str | None
+    hint: str | None
+
+
+@a_command("validate", short_help="check the files and name what is wrong", examples=["dre config validate"])
+@click.pass_obj
+def command(asked: Asked) -> int:
+    """
+    Checks your own file, the workspace's file and the DRE_* variables, and names what is wrong by file, line and key.
+
+    Exit status 2 if something is.
+    """
+    found = list(_checked(asked.directory))
+    for checked in found:
+        if asked.json:
+            asked.answer(msgspec.json.encode(checked))
+        elif checked.problem is None:
+            asked.screen().say("  ", Mark("ok   ", "good"), f" {checked.where}")
+        else:
+            asked.screen().say(
+                "  ", Mark("WRONG", "bad"), f" {checked.problem}", f"  ({checked.hint})" * bool(checked.hint)
+            )
+    if not found and not asked.json:
+        asked.note("nothing is configured: the defaults hold (dre config list)")
+    return ConfigurationError.exit_status if any(checked.problem for checked in found) else 0
+
+
+def _checked(directory: str) -> Iterator[Checked]:
+    folders: list[tuple[Scope, str | None]] = [
+        ("user", config_home(os.environ)),
+        ("workspace", dot_dre.find(directory)),
+    ]
+    for scope, folder in folders:
+        path = os.path.join(folder or "", FILE_NAME)
+        if folder and os.path.lexists(path):
+            yield _check(path, lambda path=path, scope=scope: read_file(path, scope))  # type: ignore[misc]  # bound now
+    for key in KEYS.values():
+        if (text := os.environ.get(key.variable)) is not None:
+            yield _check(key.variable, lambda key=key, text=text: parse(key, text, where=key.variable))  # type: ignore[misc]
+
+
+def _check(where: str, read: Callable[[], object]) -> Checked:
+    try:
+        read()
+    except ConfigurationError as error:
+        return Checked(where, error.message, error.hint)
+    return Checked(where, None, None)

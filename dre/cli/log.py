@@ -1,0 +1,96 @@
+"""`dre log`: the newest operations, one line each."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import click
+import msgspec
+
+from dre.cli import words
+from dre.cli.asked import Asked
+from dre.cli.command import command as a_command
+from dre.cli.moments import EXPECTED, parse_moment
+from dre.cli.opened import opened, run
+from dre.cli.screen import Mark, Piece
+from dre.cli.verdicts import NOTHING, in_a_list
+from dre.cli.which import short_ids
+from dre.projections.operations import OperationRow, newest
+
+_MOST = 10_000
+
+
+@a_command(
+    "log",
+    short_help="the newest operations",
+    examples=["dre log", "dre log --since 2h", "dre log --limit 3 --json"],
+)
+@click.option(
+    "--limit", type=click.IntRange(1, _MOST), default=20, show_default=True, metavar="N", help=f"At most N (1-{_MOST})."
+)
+@click.option("--since", metavar="T", help=f"Those that started since T: {EXPECTED}, today or yesterday.")
+@click.pass_obj
+def command(asked: Asked, limit: int, since: str | None) -> None:
+    """
+    The newest operations, newest first: short id, start, command, what was seen, verdict, length.
+
+    With --json one object a line, with full ids and exact times (milliseconds since 1970, UTC).
+    """
+    begun = None if since is None else parse_moment(since, datetime.fromtimestamp(asked.now_ms / 1000).astimezone())
+    rows = run(_read(asked, limit, begun))
+    if asked.json:
+        for row in rows:
+            asked.answer(msgspec.json.encode(as_json(row)))
+    elif rows:
+        asked.screen().rows(_table(rows, asked.now_ms), flexible=2)
+    else:
+        asked.note("no operations" + (f" since {since}" if since else " here yet: dre wrap COMMAND records one"))
+
+
+async def _read(asked: Asked, limit: int, since: int | None) -> Sequence[OperationRow]:
+    async with opened(asked) as engine:
+        return await newest(engine.tables, limit=limit, since=since)
+
+
+def _table(rows: Sequence[OperationRow], now_ms: int) -> list[list[Piece]]:
+    ids = short_ids([row.id for row in rows])
+    return [
+        [
+            Mark(ids[row.id], "strong"),
+            words.clock(row.started_at, now_ms),
+            row.command,
+            row.summary or ("running" if row.completed_at is None and row.status == "running" else "not judged yet"),
+            in_a_list(row.result, row.grade),
+            NOTHING if row.duration_us is None else f"{words.length(row.duration_us):>8}",
+        ]
+        for row in rows
+    ]
+
+
+def as_json(row: OperationRow) -> dict[str, object]:
+    """The names that `dre show --json` has, as far as a list knows them."""
+    verdict = {
+        "id": row.verification_id,
+        "result": row.result,
+        "confidence": row.confidence,
+        "grade": row.grade,
+        "summary": row.summary,
+    }
+    return {
+        "id": row.id,
+        "short": row.short[-4:],
+        "command": row.command,
+        "cwd": row.working_directory,
+        "status": row.status,
+        "outcome": None if row.status == "running" else row.status,
+        "exitCode": row.exit_code,
+        "signal": row.signal,
+        "startedAt": row.started_at,
+        "completedAt": row.completed_at,
+        "durationUs": row.duration_us,
+        "git": {"commit": row.git_commit, "branch": row.git_branch} if row.git_commit or row.git_branch else None,
+        "labels": row.labels,
+        "parent": row.parent,
+        "items": row.items,
+        "verdict": verdict if row.result else None,
+        "position": row.position,
+    }

@@ -1,0 +1,57 @@
+"""
+A workspace opened to be read: what still waits in the spool is recorded first, then everything has caught up.
+
+What cannot be recorded now keeps nobody from reading what was: it is said, and it waits.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Coroutine
+from typing import TypeVar
+
+from dre.cli.asked import Asked
+from dre.composition import Engine, open_engine, read_settings
+from dre.errors import DREError
+
+Value = TypeVar("Value")
+PATIENCE_S = 5.0
+"""How long a reader waits for an ingest that is at work."""
+
+
+def run(work: Coroutine[object, object, Value]) -> Value:
+    return asyncio.run(work)
+
+
+@contextlib.asynccontextmanager
+async def opened(asked: Asked, *, caught_up: bool = True) -> AsyncIterator[Engine]:
+    """
+    The engine of this workspace, with nothing pending. `caught_up` False: without the tables and verdicts.
+
+    Raises what `open_engine` raises.
+    """
+    async with open_engine(read_settings(asked.directory, os.environ)) as engine:
+        for note in engine.notes:
+            asked.note(note)
+        if engine.blocked is not None:
+            asked.note(f"{engine.blocked.message} ({engine.blocked.hint})")
+        else:
+            await _record_pending(asked, engine)
+        if caught_up:
+            await _catch_up(asked, engine)
+        yield engine
+
+
+async def _record_pending(asked: Asked, engine: Engine) -> None:
+    pass
+
+
+async def _catch_up(asked: Asked, engine: Engine) -> None:
+    """A follower that is stuck is said; its tables are as old as the place it is stuck at."""
+    try:
+        parked = await engine.following.catch_up()
+    except DREError as error:
+        asked.note(f"the tables are behind: {error.message}")
+        return
+    for stuck in parked:
+        asked.note(f"{stuck.name} is stuck at event {stuck.position}: {stuck.error}")

@@ -1,0 +1,179 @@
+"""One operation on the screen: the answer first, then why, then what was not seen, where, evidence, the record."""
+
+import os
+from collections.abc import Sequence
+
+import msgspec
+
+from dre.cli import safe, words
+from dre.cli.intact import Altered
+from dre.cli.screen import Mark, Screen
+from dre.cli.verdicts import at_the_top
+from dre.domain.events import Text
+from dre.domain.operation import Git
+from dre.projections.operation_detail import Item, OperationDetail
+
+ASSURANCE = "assurance local: the same user could rewrite all of it"
+_LABEL = 10
+OUTPUT_KIND = "output"
+_SHOWN_REASONS = 12
+
+
+class Failing(msgspec.Struct, frozen=True):
+    """A finding that speaks against the run, and what the output says around it."""
+
+    subject: str
+    detail: str
+    output: Sequence[str]
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """`shown` of all failing ones; `tail`: how the output ended, where no finding says more."""
+
+    shown: Sequence[Failing] = ()
+    more: int = 0
+    tail: Sequence[str] = ()
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The operation's place in the record. `altered`: what is not what was recorded."""
+
+    first: int
+    last: int
+    events: int
+    altered: Sequence[Altered] = ()
+
+
+def show(screen: Screen, detail: OperationDetail, findings: Findings, place: Place, *, now_ms: int) -> None:
+    headline(screen, detail)
+    why(screen, detail, findings)
+    labelled(screen, "seen", [" · ".join(_seen(detail))])
+    if detail.verdict:
+        not_seen(screen, detail)
+    labelled(screen, "where", [_where(detail, now_ms)])
+    if detail.labels:
+        labelled(screen, "labels", ["   ".join(f"{name}={value}" for name, value in detail.labels)])
+    labelled(screen, "evidence", _wrapped(screen, [_item(item) for item in detail.evidence]) or ["none"])
+    labelled(screen, "record", [_record(place)])
+    for altered in place.altered:
+        screen.say(" " * (_LABEL + 2), Mark("ALTERED", "bad"), f"  event {altered.position}: {altered.detail}")
+
+
+def headline(screen: Screen, detail: OperationDetail) -> None:
+    verdict = detail.verdict
+    right = at_the_top(verdict.result if verdict else None, verdict.grade if verdict else None, detail.status)
+    screen.ends(Mark(detail.command, "strong"), *right)
+
+
+def why(screen: Screen, detail: OperationDetail, findings: Findings) -> None:
+    """The first reason, the failing tests that it is about, then the other reasons."""
+    first, *others = _reasons(detail)
+    labelled(screen, "why", [first])
+    for failing in findings.shown:
+        _say_failing(screen, failing)
+    if findings.more:
+        screen.say(" " * (_LABEL + 4), f"and {findings.more:,} more (dre show {detail.short} --json)")
+    for reason in others[:_SHOWN_REASONS]:
+        screen.say(" " * (_LABEL + 2), reason)
+    if len(others) > _SHOWN_REASONS:
+        screen.say(" " * (_LABEL + 2), f"and {len(others) - _SHOWN_REASONS} more reasons (--json)")
+    if findings.tail:
+        labelled(screen, "output", ["its last lines (dre show --output has them all)"])
+        _say_output(screen, findings.tail)
+
+
+def not_seen(screen: Screen, detail: OperationDetail) -> None:
+    if detail.verdict:
+        labelled(screen, "not seen", _wrapped(screen, detail.verdict.not_observed, between=", ") or ["nothing known"])
+
+
+def _reasons(detail: OperationDetail) -> Sequence[str]:
+    if detail.verdict and detail.verdict.reasons:
+        return detail.verdict.reasons
+    if detail.status == "running":
+        return ["it has not ended yet"]
+    return [f"{ended(detail)}; the verifiers have not judged it yet"]
+
+
+def ended(detail: OperationDetail) -> str:
+    """How the process ended, in words."""
+    match detail.outcome:
+        case "succeeded":
+            return "exited 0"
+        case "failed":
+            return f"exited {detail.exit_code}"
+        case "signaled":
+            return f"killed by {detail.signal}"
+        case "timed_out":
+            return "timed out"
+        case "interrupted":
+            return detail.interruption or "the recorder did not see the end"
+        case _:
+            return "has not ended yet"
+
+
+def _say_failing(screen: Screen, failing: Failing) -> None:
+    screen.say(" " * (_LABEL + 4), Mark(failing.subject, "bad"), f"  {failing.detail}" if failing.detail else "")
+    _say_output(screen, failing.output)
+
+
+def _say_output(screen: Screen, output: Sequence[str]) -> None:
+    for line in output:
+        screen.say(" " * (_LABEL + 4), Mark(f"| {line.expandtabs(8)}", "dim"))
+
+
+def _seen(detail: OperationDetail) -> list[str]:
+    """What was looked at in full; what was seen in part is said under `not seen`."""
+    output = sum(item.size_bytes for item in detail.evidence if item.kind == OUTPUT_KIND)
+    named = {"report": "test report", "workspace": "tree before and after", "output": f"output {words.size(output)}"}
+    subjects = [seen.subject for seen in detail.observations if seen.state == "seen"]
+    return list(dict.fromkeys(named.get(subject, subject) for subject in subjects)) or ["nothing yet"]
+
+
+def _where(detail: OperationDetail, now_ms: int) -> str:
+    began = f"{words.moment(detail.started_at, now_ms)} ({words.age(detail.started_at, now_ms)})"
+    lasted = "" if detail.duration_us is None else f", {words.length(detail.duration_us)}"
+    place = f"{_folder(detail.cwd)} on {detail.host.name}"
+    return " · ".join([*([_git(detail.git)] if detail.git else ["no git"]), place, began + lasted])
+
+
+def _git(git: Git) -> str:
+    branch = "detached" if git.branch is None else safe.line(git.branch)
+    commit = "no commit yet" if git.commit is None else git.commit[:7]
+    return f"{branch} @ {commit}"
+
+
+def _folder(cwd: Text) -> str:
+    """Below the reader's home as `~`."""
+    folder, home = safe.line(cwd), os.environ.get("HOME", "")
+    if home not in ("", "/") and (folder == home or folder.startswith(home + "/")):
+        return "~" + folder[len(home) :]
+    return folder
+
+
+def _item(item: Item) -> str:
+    return f"{item.name} erased" if item.erased else f"{item.name} {words.size(item.size_bytes)}"
+
+
+def _record(place: Place) -> str:
+    intact = "intact" if not place.altered else "NOT intact"
+    return f"events {place.first}-{place.last} of {place.events}, {intact} · {ASSURANCE}"
+
+
+def _wrapped(screen: Screen, items: Sequence[str], between: str = "   ") -> list[str]:
+    """As many on a line as fit."""
+    room = screen.columns - _LABEL - 2
+    lines: list[str] = []
+    for item in map(safe.line, items):
+        if lines and safe.width(lines[-1] + between + item) <= room:
+            lines[-1] += between + item
+        else:
+            if lines:
+                lines[-1] += between.rstrip()
+            lines.append(item)
+    return lines
+
+
+def labelled(screen: Screen, label: str, lines: Sequence[str]) -> None:
+    for at, line in enumerate(lines):
+        screen.say("  ", Mark(f"{label if at == 0 else '':<{_LABEL}}", "dim"), line)

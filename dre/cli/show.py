@@ -1,0 +1,112 @@
+"""`dre show`: one operation, the verdict and its reasons first; or what it printed."""
+
+import sys
+
+import click
+import msgspec
+
+from dre.cli import around, intact, safe
+from dre.cli.asked import Asked
+from dre.cli.command import command as a_command
+from dre.cli.completion import OPERATION
+from dre.cli.opened import opened, run
+from dre.cli.operation_screen import OUTPUT_KIND, Failing, Findings, Place, show
+from dre.cli.screen import is_terminal
+from dre.cli.which import LAST, find_operation
+from dre.composition import Engine
+from dre.errors import BlobAltered, BlobMissing, NotFound, UsageError
+from dre.projections.operation_detail import Item, OperationDetail, read_operation
+
+_SHOWN_FAILURES = 5
+
+
+@a_command(
+    "show",
+    short_help="one operation: verdict, reasons, evidence, output",
+    examples=["dre show", "dre show 7Q2K", "dre show -", "dre show last --output", "dre show last --json"],
+)
+@click.argument("operation", metavar="[ID|last|-]", default=LAST, type=OPERATION)
+@click.option("--output", is_flag=True, help="Print what the command printed, made safe for terminals.")
+@click.option("--raw", is_flag=True, help="With --output: the exact bytes (redacted); not to a terminal.")
+@click.pass_obj
+def command(asked: Asked, operation: str, output: bool, raw: bool) -> None:  # noqa: FBT001 - click's form
+    """
+    One operation: the verdict and why first, then what was seen and not seen, where it ran, its evidence, its place
+    in the record. Without an id the newest; - is the one before it.
+    """
+    if raw and not output:
+        raise UsageError("--raw goes with --output")
+    if raw and is_terminal(sys.stdout):
+        raise UsageError("--raw does not go to a terminal, which would obey it", hint="dre show --output --raw > FILE")
+    run(_show(asked, operation, output=output, raw=raw))
+
+
+async def _show(asked: Asked, operation: str, *, output: bool, raw: bool) -> None:
+    async with opened(asked) as engine:
+        id = await find_operation(operation, engine.tables, now_ms=asked.now_ms)
+        detail = await read_operation(engine.store, engine.tables, id)
+        if output:
+            await _print_output(engine, detail, raw=raw)
+        elif asked.json:
+            asked.answer(msgspec.json.encode(detail))
+        else:
+            found, place = await findings(engine, detail), await _place(engine, detail)
+            show(asked.screen(), detail, found, place, now_ms=asked.now_ms)
+
+
+async def _print_output(engine: Engine, detail: OperationDetail, *, raw: bool) -> None:
+    items = outputs(detail)
+    if not items:
+        why = next((seen.detail for seen in detail.observations if seen.subject == "output"), "it is not recorded yet")
+        raise NotFound(f"there is no output of {detail.short}" + f": {why}" * bool(why))
+    for item in items:
+        decoder = safe.Decoder()
+        async for chunk in engine.blobs.read(item.hash):
+            if raw:
+                sys.stdout.buffer.write(chunk)
+            else:
+                sys.stdout.write(decoder.feed(chunk))
+        if not raw:
+            sys.stdout.write(decoder.feed(b"", last=True))
+
+
+def outputs(detail: OperationDetail) -> list[Item]:
+    return [item for item in detail.evidence if item.kind == OUTPUT_KIND and not item.erased]
+
+
+async def findings(engine: Engine, detail: OperationDetail) -> Findings:
+    """Why it failed, with the lines of output around it; nothing for what did not fail."""
+    if detail.verdict is None or detail.verdict.result != "failed":
+        return Findings()
+    failed = [finding for judged in detail.verdict.judged if judged.status == "failed" for finding in judged.findings]
+    lines = await _output_lines(engine, detail)
+    shown = failed[:_SHOWN_FAILURES]
+    names = [finding["subject"] for finding in failed]
+    return Findings(
+        [
+            Failing(
+                f"{finding['subject']}:{finding['line']}" if finding.get("line") else finding["subject"],
+                finding["detail"],
+                around.around(lines, finding["subject"], finding["detail"], names[:at] + names[at + 1 :]),
+            )
+            for at, finding in enumerate(shown)
+        ],
+        len(failed) - len(shown),
+        [] if failed else around.tail(lines),
+    )
+
+
+async def _output_lines(engine: Engine, detail: OperationDetail) -> list[str]:
+    for item in outputs(detail)[:1]:
+        try:
+            return await around.read_lines(engine.blobs.read(item.hash))
+        except (BlobMissing, BlobAltered):
+            return []  # what is altered is not shown as if it were what was recorded
+    return []
+
+
+async def _place(engine: Engine, detail: OperationDetail) -> Place:
+    events = await intact.events_of(engine.store, detail.id, detail.verdict.id if detail.verdict else None)
+    last = max(event.entry.position for event in events)
+    altered = await intact.altered_events(engine.store, engine.ledger_id, events)
+    return Place(detail.positions[0], last, (await engine.store.head()).size, altered)

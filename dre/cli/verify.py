@@ -1,0 +1,143 @@
+"""`dre verify`: is this operation what was recorded, and is it to be believed?"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import click
+import msgspec
+
+from dre.cli import intact, words
+from dre.cli.asked import Asked
+from dre.cli.command import command as a_command
+from dre.cli.completion import OPERATION
+from dre.cli.intact import Altered
+from dre.cli.opened import opened, run
+from dre.cli.operation_screen import ASSURANCE, headline, labelled, not_seen, why
+from dre.cli.screen import Mark, Screen
+from dre.cli.show import findings
+from dre.cli.verdicts import STATUS
+from dre.cli.which import LAST, find_operation
+from dre.composition import Engine
+from dre.errors import DREError, LedgerAltered
+from dre.ledger.audit import audit
+from dre.projections.operation_detail import OperationDetail, read_operation
+from dre.projections.operations import OperationRow
+from dre.verification.follower import is_outdated, judge_again
+
+ALTERED, UNKNOWN = 1, 3
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """`events` and `items`: how many were examined."""
+
+    detail: OperationDetail
+    events: int
+    items: int
+    altered: Sequence[Altered]
+
+
+@a_command(
+    "verify",
+    short_help="is this operation intact, and is it to be believed?",
+    examples=["dre verify", "dre verify 7Q2K", "dre verify last && ./deploy.sh"],
+)
+@click.argument("operation", metavar="[ID|last|-]", default=LAST, type=OPERATION)
+@click.pass_obj
+def command(asked: Asked, operation: str) -> int:
+    """
+    First whether the events and the evidence of one operation are what was recorded, then what the verifiers conclude.
+
+    Exit status: 0 intact and passed, 1 altered or failed, 3 inconclusive or not judged.
+    """
+    return run(_verify(asked, operation))
+
+
+async def _verify(asked: Asked, operation: str) -> int:
+    async with opened(asked) as engine:
+        id = await find_operation(operation, engine.tables, now_ms=asked.now_ms)
+        examined = await examine(engine, id)
+        if not examined.altered and _is_old(examined.detail) and engine.blocked is None:
+            await judge_again(engine.store, engine.appender, engine.blobs, actor=engine.actor, operation_id=id)
+            await engine.following.catch_up()
+            examined = await examine(engine, id)
+        if asked.json:
+            asked.answer(msgspec.json.encode(_as_json(examined)))
+        else:
+            await _say(asked, engine, examined)
+        return status_of(examined)
+
+
+async def examine(engine: Engine, id: UUID) -> Examined:
+    """Recomputes what the operation's own events and evidence hold. Raises LedgerAltered for what cannot be read."""
+    rows = await engine.tables.rows(OperationRow, [id])
+    events = await intact.events_of(engine.store, id, rows[id].verification_id if id in rows else None)
+    altered = await intact.altered_events(engine.store, engine.ledger_id, events)
+    try:
+        detail = await read_operation(engine.store, engine.tables, id)
+    except DREError:
+        if not altered:
+            raise
+        first = altered[0]
+        raise LedgerAltered(f"event {first.position}: {first.detail}", position=first.position) from None
+    altered += [found async for found in intact.altered_evidence(detail.evidence, engine.blobs)]
+    return Examined(detail, len(events), len(detail.evidence), altered)
+
+
+def status_of(examined: Examined) -> int:
+    if examined.altered:
+        return ALTERED
+    verdict = examined.detail.verdict
+    return STATUS[verdict.result] if verdict else UNKNOWN
+
+
+def _is_old(detail: OperationDetail) -> bool:
+    """Judged by nobody although all evidence is in, or by other verifiers than would judge today."""
+    if detail.verdict is None:
+        return detail.late_output is not None
+    return is_outdated(judged.verifier for judged in detail.verdict.judged)
+
+
+def _as_json(examined: Examined) -> dict[str, object]:
+    return {
+        "id": examined.detail.id,
+        "intact": not examined.altered,
+        "altered": examined.altered,
+        "events": examined.events,
+        "items": examined.items,
+        "verdict": examined.detail.verdict,
+        "assurance": "local",
+    }
+
+
+async def _say(asked: Asked, engine: Engine, examined: Examined) -> None:
+    screen, detail = asked.screen(), examined.detail
+    if examined.altered:
+        _say_altered(screen, detail, examined.altered, await _intact_up_to(engine))
+        return
+    headline(screen, detail)
+    counts = f"{words.counted(examined.events, 'event')} and {words.counted(examined.items, 'item')} of evidence"
+    labelled(screen, "intact", [f"{counts} are what was recorded · {ASSURANCE}"])
+    why(screen, detail, await findings(engine, detail))
+    not_seen(screen, detail)
+
+
+def _say_altered(screen: Screen, detail: OperationDetail, altered: Sequence[Altered], history: str) -> None:
+    for found in altered:
+        screen.say(Mark("ALTERED", "bad"), f"   {detail.short}, event {found.position}: {found.detail}")
+    screen.say(" " * 10, history)
+
+
+async def _intact_up_to(engine: Engine) -> str:
+    """What can still be relied on."""
+    size = (await engine.store.head()).size
+    try:
+        wrong = [finding.position async for finding in audit(engine.store)]
+    except LedgerAltered as error:
+        wrong = [error.position or 0]
+    if not wrong:
+        return f"the history itself is intact up to event {size - 1}"
+    return (
+        f"the history is intact up to event {min(wrong) - 1}"
+        if min(wrong)
+        else "the history is not intact from event 0"
+    )
