@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import time
 from collections.abc import AsyncIterator, Mapping
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from dre.adapters.sqlite.event_store import open_event_store
 from dre.adapters.sqlite.table_store import open_table_store
 from dre.application.execute import Appender, new_events
 from dre.application.follow import Follower, Following
+from dre.capture.ingest import Ingested, Into, Rules, ingest_one, ingest_pending
 from dre.domain.account import AccountRegistered, actor_id
 from dre.domain.events import stream_name
 from dre.domain.ledger import DEFAULT_PROJECT, LedgerCreated, origin_of
@@ -60,6 +62,26 @@ class Engine(msgspec.Struct, frozen=True):
 def read_settings(directory: str, environment: Mapping[str, str]) -> Settings:
     """Raises ConfigurationError."""
     return load(directory, dot_dre.find(directory), environment)
+
+
+async def record_pending(engine: Engine, *, patience_s: float = 0.0) -> list[Ingested]:
+    """
+    What waits in the spool becomes history. Spools that another ingest holds are waited for, `patience_s` in all.
+
+    Nothing is recorded while the engine is blocked.
+    """
+    if engine.blocked is not None:
+        return []
+    into = Into(engine.store, engine.appender, engine.blobs, engine.actor)
+    configured = engine.settings.configuration
+    rules = Rules(configured.reports.globs, configured.redaction.patterns)
+    found = await ingest_pending(engine.dot_dre.spools, into, rules)
+    deadline = time.monotonic() + patience_s
+    for place, ingested in enumerate(found):
+        left = deadline - time.monotonic()
+        if ingested.state == "busy" and left > 0:
+            found[place] = await ingest_one(engine.dot_dre.spools, ingested.operation_id, into, rules, patience_s=left)
+    return found
 
 
 @contextlib.asynccontextmanager
