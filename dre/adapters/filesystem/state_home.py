@@ -40,7 +40,8 @@ class StateHome:
 
     def adopt(self, ledger_id: UUID, path: str) -> None:
         """From now on this machine knows the ledger, at this path."""
-        os.makedirs(self.folder(ledger_id), mode=0o700, exist_ok=True)
+        for folder in (self.root, self.folder(ledger_id)):  # one by one: parents that are made on the way stay open
+            os.makedirs(folder, mode=0o700, exist_ok=True)
         self._replace(os.path.join(self.folder(ledger_id), "path"), os.fsencode(path))
 
     def path(self, ledger_id: UUID) -> str | None:
