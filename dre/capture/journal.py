@@ -54,6 +54,21 @@ def read_recording(spool: Spool, boot_id: str) -> Recording | None:
     return story.settled(boot_id)
 
 
+def read_opening(spool: Spool) -> tuple[Start | None, Before | None]:
+    """What a recording says of itself before its command runs, as far as it does. Raises SpoolRefused."""
+    try:
+        frames = Frames(spool, JOURNAL)
+    except FileNotFoundError:
+        return None, None
+    story = _Story(spool, frames)
+    with closing(frames):
+        for frame in frames:
+            story.take(frame)
+            if frame.index > len(_OPENING):
+                break
+    return story.start, story.before
+
+
 def read_late(spool: Spool) -> Late:
     """Raises SpoolRefused."""
     if not spool.holds(LATE_JOURNAL):
@@ -88,7 +103,7 @@ class _Story:
         story = cls(spool, frames)
         with closing(frames):
             for frame in frames:
-                story._take(frame)
+                story.take(frame)
             story.broken = frames.broken()
         return story
 
@@ -136,7 +151,7 @@ class _Story:
         self._check_lengths(raw)
         return recording
 
-    def _take(self, frame: Frame) -> None:
+    def take(self, frame: Frame) -> None:
         self._check_place(frame)
         kind, self.last_ns = frame.kind, frame.at_ns
         if kind == kinds.START:

@@ -1,0 +1,179 @@
+"""Evidence: what is collected from one recording, item by item, redacted on its way into the blob store."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from uuid import UUID
+
+import msgspec
+
+from dre.capture import observed
+from dre.capture.environment import observe
+from dre.capture.facts import Described, ended_wall_ns
+from dre.capture.output import Output
+from dre.capture.recording import Late, Pieces, Recording
+from dre.capture.redaction import Redactor, Tally, told
+from dre.capture.reports import Report, Run, find_reports, unchanged
+from dre.capture.spool import LATE_OUTPUT, OUTPUT, Spool, read_pieces
+from dre.capture.workspace import Later, Seen, look
+from dre.domain.evidence import EvidenceCollected, EvidenceType, Observation, path_of
+from dre.ports.blob_store import Blob, BlobStore
+
+Metadata = dict[str, str | int | bool | None]
+_JSON = msgspec.json.Encoder(order="sorted")
+
+
+class Item(msgspec.Struct, frozen=True):
+    """
+    On its way to be evidence. `chunks` is read once, and `tally` knows then what was redacted; `still_good` is asked
+    after that, and an item for which it is False is not used.
+    """
+
+    evidence_type: EvidenceType
+    name: str
+    kind: str
+    media_type: str
+    chunks: Iterable[bytes]
+    tally: Tally
+    metadata: Metadata = {}
+    still_good: Callable[[], bool] = lambda: True
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """An item whose bytes are durable."""
+
+    item: Item
+    blob: Blob
+
+    def collected(self, id: UUID, operation_id: UUID) -> EvidenceCollected:
+        item, blob = self.item, self.blob
+        hits: Metadata = {"redacted": item.tally.total(), "redactedRules": told(item.tally)} if item.tally else {}
+        return EvidenceCollected(
+            id=id,
+            operation_id=operation_id,
+            evidence_type=item.evidence_type,
+            name=item.name,
+            path=path_of(operation_id, item.evidence_type, item.name),
+            kind=item.kind,
+            media_type=item.media_type,
+            hash=blob.address,
+            digest=blob.digest,
+            size_bytes=blob.size_bytes,
+            stored_bytes=blob.stored_bytes,
+            seal=None,
+            metadata=item.metadata | hits,
+        )
+
+
+class Gathered(msgspec.Struct, frozen=True):
+    items: tuple[Item, ...]
+    observations: tuple[Observation, ...]
+    tree_after: str | None
+    close: Callable[[], None]
+
+
+def gather(
+    spool: Spool,
+    recording: Recording,
+    described: Described,
+    late: Late,
+    redactor: Redactor,
+    later: Later | None,
+    globs: Sequence[str],
+) -> Gathered:
+    """Looks at everything; what is large is read when the item is. `close` afterwards."""
+    seen = look(spool, recording, redactor, later)
+    reports, said = _reports(recording, globs)
+    items = [
+        *_output(spool, recording, redactor),
+        *late_output(spool, late, redactor),
+        *(_report(number, report, redactor) for number, report in enumerate(reports, 1)),
+        *_changes(seen),
+        _document("environment", "environment.json", "environment", observe(recording, redactor, seen.git_version)),
+    ]
+    if described.whole_argv is not None:
+        items.append(_document("environment", "argv.json", "argv", described.whole_argv))
+    observations = [*observed.of_run(recording), *said, *seen.observations, *described.observations]
+
+    def close() -> None:
+        for report in reports:
+            os.close(report.fd)
+
+    return Gathered(tuple(items), tuple(_redacted(redactor, one) for one in observations), seen.tree_after, close)
+
+
+async def keep(blobs: BlobStore, items: Sequence[Item]) -> tuple[list[Kept], list[Observation]]:
+    """Each durable before anything speaks of it."""
+    kept: list[Kept] = []
+    dropped: list[Observation] = []
+    for item in items:
+        blob = await blobs.put(item.chunks)
+        if item.still_good():
+            kept.append(Kept(item, blob))
+        else:
+            dropped.append(Observation("report", "stale", f"{item.metadata['source']} changed while it was read"))
+    return kept, dropped
+
+
+def late_output(spool: Spool, late: Late, redactor: Redactor) -> Iterator[Item]:
+    """Nothing while somebody still writes it."""
+    if late.state in ("complete", "lost") and late.pieces.total:
+        output = Output(spool, LATE_OUTPUT, late.pieces, redactor)
+        metadata: Metadata = {"complete": late.state == "complete", "bytesNotKept": late.lost}
+        yield Item(
+            "programmatic", "late-output.txt", "late_output", "text/plain", output.chunks(), output.tally, metadata
+        )
+
+
+def _output(spool: Spool, recording: Recording, redactor: Redactor) -> Iterator[Item]:
+    pieces = _with_the_rest(recording)
+    if not pieces.total:
+        return
+    output = Output(spool, OUTPUT, pieces, redactor)
+    metadata: Metadata = {"bytesCaptured": recording.kept, "bytesNotKept": recording.lost}
+    yield Item("programmatic", "output.txt", "output", "text/plain", output.chunks(), output.tally, metadata)
+    yield Item("programmatic", "timing.json", "timing", "application/json", output.timing(), Tally())
+
+
+def _with_the_rest(recording: Recording) -> Pieces:
+    """On a full disk the last bytes may have been kept, and their frame not."""
+    pieces = recording.pieces
+    if recording.kept > pieces.total:
+        number = pieces.numbers[-1] if pieces.numbers else 1
+        pieces = pieces.upto(pieces.total)
+        pieces.add(recording.last_ns, number, recording.kept - pieces.total)
+    return pieces
+
+
+def _reports(recording: Recording, globs: Sequence[str]) -> tuple[list[Report], list[Observation]]:
+    start, before = recording.start, recording.before
+    run = Run(start.wall_ns + recording.ready_ns, ended_wall_ns(recording))
+    return find_reports(start.argv, globs, start.cwd, before.top if before else None, run)
+
+
+def _report(number: int, report: Report, redactor: Redactor) -> Item:
+    tally = Tally()
+    return Item(
+        "programmatic",
+        f"report-{number}.xml",
+        "report",
+        "application/xml",
+        redactor.stream(read_pieces(report.fd, report.size_bytes), tally),
+        tally,
+        {"source": redactor.words(report.source), "fresh": True},
+        lambda: unchanged(report),
+    )
+
+
+def _changes(seen: Seen) -> Iterator[Item]:
+    if seen.changes is not None:
+        yield _document("structural", "changes.json", "changes", seen.changes)
+    if seen.patch:
+        yield Item("structural", "changes.diff", "diff", "text/x-diff", (seen.patch,), seen.tally)
+
+
+def _document(evidence_type: EvidenceType, name: str, kind: str, document: object) -> Item:
+    return Item(evidence_type, name, kind, "application/json", (_JSON.encode(document),), Tally())
+
+
+def _redacted(redactor: Redactor, one: Observation) -> Observation:
+    return Observation(one.subject, one.state, redactor.words(one.detail.encode("utf-8", "replace")))

@@ -1,0 +1,263 @@
+"""Ingest: from spools to history. Killed at any point it goes on where it was; two at once record once."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from dre.application.execute import Appender, execute, read_stream
+from dre.capture import needles, observed
+from dre.capture.evidence import Kept, gather, keep, late_output
+from dre.capture.facts import Described, describe, ended_fact, ended_wall_ns
+from dre.capture.fitting import fitting_observations
+from dre.capture.journal import read_late, read_recording, this_boot
+from dre.capture.neighbours import beside, find_neighbours, later_tree
+from dre.capture.recording import Late, NothingRan, Recording
+from dre.capture.redaction import Redactor
+from dre.capture.spool import NEEDLES, OUTPUT, Spool, Spools, read_pieces
+from dre.domain import operation
+from dre.domain.events import DomainEvent, Recorded, stream_name
+from dre.domain.evidence import EvidenceCollected, EvidenceComplete, Observation
+from dre.domain.ledger import DEFAULT_PROJECT
+from dre.errors import SpoolRefused
+from dre.ledger.event_id import operation_event_id
+from dre.ports.blob_store import BlobStore
+from dre.ports.event_store import EventStore
+
+LATE_PATIENCE_S = 2.0
+PATIENCE_S = 60.0
+_PAUSE_S = 0.05
+_ABANDONED_S = 600
+_MOST_OBSERVATIONS = 100
+_MOST_NEEDLES = 32 << 20
+
+State = Literal["recorded", "late output open", "running", "busy", "nothing ran", "gone", "refused", "failed"]
+
+
+class Into(msgspec.Struct, frozen=True):
+    """Where history is written, and in whose name."""
+
+    store: EventStore
+    appender: Appender
+    blobs: BlobStore
+    actor: str
+    project: str = DEFAULT_PROJECT
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What was configured: where test reports lie, and what else is a secret."""
+
+    report_globs: Sequence[str] = ()
+    secret_patterns: Sequence[str] = ()
+
+
+class Ingested(msgspec.Struct, frozen=True):
+    """
+    What became of one spool. `position`: of the operation's newest event. `error`: why it was `refused` (it can never
+    become history as it is) or `failed` (it may the next time).
+    """
+
+    operation_id: UUID
+    state: State
+    position: int | None = None
+    error: Exception | None = None
+
+
+async def ingest_pending(spools: str, into: Into, rules: Rules) -> list[Ingested]:
+    """Every spool there is, the oldest first. What is wrong with one of them keeps no other from being recorded."""
+    try:
+        home = Spools(spools)
+    except FileNotFoundError:
+        return []
+    try:
+        home.sweep()
+        return [await _ingest(home, id, into, rules) for id in home.ids()]
+    finally:
+        home.close()
+
+
+async def ingest_one(
+    spools: str, operation_id: UUID, into: Into, rules: Rules, *, patience_s: float = PATIENCE_S
+) -> Ingested:
+    """This one, even if another ingest is at it: then it is waited for."""
+    home = Spools(spools)
+    deadline = time.monotonic() + patience_s
+    try:
+        while True:
+            ingested = await _ingest(home, operation_id, into, rules)
+            if ingested.state != "busy" or time.monotonic() > deadline:
+                return ingested
+            await asyncio.sleep(_PAUSE_S)
+    finally:
+        home.close()
+
+
+async def _ingest(home: Spools, id: UUID, into: Into, rules: Rules) -> Ingested:
+    try:
+        spool = home.open(id)
+        if spool is None:
+            return await _gone(id, into)
+        try:
+            return await _Ingest(home, spool, into, rules).run() if spool.lock() else Ingested(id, "busy")
+        finally:
+            spool.close()
+    except SpoolRefused as error:
+        return Ingested(id, "refused", error=error)
+    except Exception as error:  # noqa: BLE001 - no spool may keep the others, or those who only read, from going on
+        return Ingested(id, "failed", error=error)
+
+
+async def _gone(id: UUID, into: Into) -> Ingested:
+    known = await read_stream(into.store, stream_name(into.project, "operation", id))
+    complete = any(isinstance(recorded.event, EvidenceComplete) for recorded in known)
+    return Ingested(id, "recorded" if complete else "gone", known[-1].position if known else None)
+
+
+class _Ingest:
+    """One spool, under its lock."""
+
+    def __init__(self, home: Spools, spool: Spool, into: Into, rules: Rules) -> None:
+        self._home, self._spool, self._into, self._rules = home, spool, into, rules
+        self._id = spool.id
+        self._stream = stream_name(into.project, "operation", spool.id)
+
+    async def run(self) -> Ingested:
+        known = await read_stream(self._into.store, self._stream)
+        complete = next((one.event for one in known if isinstance(one.event, EvidenceComplete)), None)
+        if complete is not None:
+            return await self._what_came_late(complete, known)
+        boot_id = this_boot()
+        try:
+            recording = await asyncio.to_thread(read_recording, self._spool, boot_id)
+        except NothingRan:
+            return self._nothing_ran()
+        if recording is None or _is_beginning(recording) or not self._spool.holds(NEEDLES):
+            return Ingested(self._id, "running")
+        redactor = self._redactor()
+        described = describe(self._id, recording, redactor)
+        if not known:
+            await self._append(lambda known: [] if known else [described.started])
+        if recording.state == "running":
+            return await self._told("running")
+        return await self._record(recording, described, redactor, boot_id)
+
+    async def _record(self, recording: Recording, described: Described, redactor: Redactor, boot_id: str) -> Ingested:
+        late = await self._late()
+        others = await find_neighbours(self._home, self._spool, recording, self._into.store, boot_id)
+        async with later_tree(self._home, others, ended_wall_ns(recording)) as later:
+            gathered = await asyncio.to_thread(
+                gather, self._spool, recording, described, late, redactor, later, self._rules.report_globs
+            )
+        try:
+            kept, dropped = await keep(self._into.blobs, gathered.items)
+        finally:
+            gathered.close()
+        said = [*gathered.observations, *dropped, *observed.of_late(late)]
+        if count := beside(others, self._spool, recording):
+            detail = f"{count} other recorded commands ran in this work tree at the same time: changes may be theirs"
+            said.append(Observation("workspace", "partial", detail))
+        ended = ended_fact(self._id, recording, gathered.tree_after)
+        await self._append(lambda known: self._whole(known, kept, ended, late, said))
+        return await self._done(late)
+
+    def _whole(
+        self,
+        known: Sequence[Recorded],
+        kept: Sequence[Kept],
+        ended: operation.OperationCompleted | operation.OperationInterrupted,
+        late: Late,
+        said: Sequence[Observation],
+    ) -> list[DomainEvent]:
+        """All that is left to say, decided by the rules of the domain, for one append."""
+        state = _state(known)
+        if state is not None and state.complete:
+            return []
+        facts: list[DomainEvent] = []
+        for item in kept:
+            collected = item.collected(operation_event_id(self._id, len(known) + len(facts)), self._id)
+            facts += operation.collect(state, collected)
+            state = operation.evolve(state, facts[-1])
+        facts += operation.end(state, ended)
+        state = operation.evolve(state, facts[-1])
+        return facts + operation.finish(state, late.state, fitting_observations(said, _MOST_OBSERVATIONS))
+
+    async def _late(self) -> Late:
+        """A moment for descendants that are about to end; who stays longer is not waited for."""
+        for _ in range(round(LATE_PATIENCE_S / _PAUSE_S)):
+            late = read_late(self._spool)
+            if late.state != "open":
+                return late
+            await asyncio.sleep(_PAUSE_S)
+        return read_late(self._spool)
+
+    async def _what_came_late(self, complete: EvidenceComplete, known: Sequence[Recorded]) -> Ingested:
+        """The operation is history; what its descendants wrote since is one more item of evidence."""
+        told = any(isinstance(one.event, EvidenceCollected) and one.event.kind == "late_output" for one in known)
+        late = read_late(self._spool)
+        if complete.late_output == "open" and not told:
+            if late.state == "open":
+                return await self._told("late output open")
+            kept, _ = await keep(self._into.blobs, list(late_output(self._spool, late, self._redactor())))
+            await self._append(
+                lambda known: [item.collected(operation_event_id(self._id, len(known)), self._id) for item in kept]
+            )
+        return await self._done(late)
+
+    async def _done(self, late: Late) -> Ingested:
+        """The raw output goes as soon as what was made of it is history."""
+        if late.state == "open":
+            self._spool.drop(OUTPUT, f"{OUTPUT}.timing", "objects", "index", "index.after")
+            return await self._told("late output open")
+        self._spool.discard()
+        return await self._told("recorded")
+
+    def _nothing_ran(self) -> Ingested:
+        """A recorder that is only just beginning looks the same, for a moment."""
+        began_s = (self._id.int >> 80) / 1000
+        if time.time() - began_s < _ABANDONED_S:
+            return Ingested(self._id, "running")
+        self._spool.discard()
+        return Ingested(self._id, "nothing ran")
+
+    def _redactor(self) -> Redactor:
+        try:
+            fd = self._spool.open_file(NEEDLES)
+        except FileNotFoundError:
+            raise self._spool.refused("is missing: nobody can tell what has to be redacted", file=NEEDLES) from None
+        try:
+            values = needles.unpack(b"".join(read_pieces(fd, min(os.fstat(fd).st_size, _MOST_NEEDLES))))
+        except ValueError as error:
+            raise self._spool.refused(str(error), file=NEEDLES) from None
+        finally:
+            os.close(fd)
+        return Redactor(values, self._rules.secret_patterns)
+
+    async def _append(self, decide: Callable[[Sequence[Recorded]], Sequence[DomainEvent]]) -> None:
+        """An event's id follows from its place in the stream, so nothing can be recorded twice."""
+
+        def placed(known: list[Recorded]) -> list[tuple[UUID, DomainEvent]]:
+            return [(operation_event_id(self._id, at), fact) for at, fact in enumerate(decide(known), len(known))]
+
+        into = self._into
+        await execute(into.store, into.appender, actor=into.actor, stream=self._stream, decide=placed)
+
+    async def _told(self, state: State) -> Ingested:
+        known = await self._into.store.stream(self._stream)
+        return Ingested(self._id, state, known[-1].entry.position if known else None)
+
+
+def _state(known: Sequence[Recorded]) -> operation.Operation | None:
+    state: operation.Operation | None = None
+    for recorded in known:
+        state = operation.evolve(state, recorded.event)
+    return state
+
+
+def _is_beginning(recording: Recording) -> bool:
+    """The start is one fact: it waits until the work tree was looked at."""
+    waits = recording.state == "running" and recording.start.workspace == "yes"
+    return waits and recording.before is None and not recording.ran

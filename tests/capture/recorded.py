@@ -1,0 +1,99 @@
+"""Recordings by the real recorder, and a history of their own to take them into."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from dre.application.execute import read_stream
+from dre.capture.ingest import Ingested, Into, Rules, ingest_pending
+from dre.domain.events import DomainEvent, stream_name
+from dre.domain.evidence import EvidenceCollected, EvidenceComplete, Observation
+
+DRE = os.path.join(os.path.dirname(sys.executable), "dre")
+PATIENCE_S = 60.0
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """
+    A folder in which commands are recorded. This machine has seen a longer history there, so no ingest of the
+    recorder's own making touches the spools: they wait for the test.
+    """
+
+    top: Path
+
+    @property
+    def spools(self) -> Path:
+        return self.top / ".dre" / "spool"
+
+    def ids(self) -> list[UUID]:
+        return sorted(UUID(path.name) for path in self.spools.iterdir() if not path.name.startswith("."))
+
+    def spool(self) -> Path:
+        [id] = self.ids()
+        return self.spools / str(id)
+
+    def start(self, *words: str | bytes, **more: object) -> "subprocess.Popen[bytes]":
+        settings = {"cwd": self.top, "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([DRE, "wrap", *words], **(settings | more))  # type: ignore[call-overload, no-any-return]
+
+    def wrap(self, *words: str | bytes, environment: dict[str, str] | None = None, **more: object) -> UUID:
+        """Runs it to its end; the id of the recording."""
+        before = set(self.ids())
+        with self.start(*words, env=os.environ | (environment or {}), **more) as process:
+            said = process.communicate(timeout=PATIENCE_S)
+        assert len(new := set(self.ids()) - before) == 1, said
+        [id] = new
+        return id
+
+    def git(self, *words: str) -> str:
+        return subprocess.run(["git", *words], cwd=self.top, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """What was recorded, asked the way a test wants to know it."""
+
+    into: Into
+    folder: Path
+
+    async def take(self, place: Place, rules: Rules | None = None) -> list[Ingested]:
+        return await ingest_pending(str(place.spools), self.into, rules or Rules())
+
+    async def facts(self, id: UUID) -> list[DomainEvent]:
+        known = await read_stream(self.into.store, stream_name("default", "operation", id))
+        return [recorded.event for recorded in known]
+
+    async def one(self, id: UUID, kind: type[DomainEvent]) -> DomainEvent:
+        [fact] = [fact for fact in await self.facts(id) if isinstance(fact, kind)]
+        return fact
+
+    async def items(self, id: UUID) -> dict[str, EvidenceCollected]:
+        return {fact.kind: fact for fact in await self.facts(id) if isinstance(fact, EvidenceCollected)}
+
+    async def content(self, id: UUID, kind: str) -> bytes:
+        item = (await self.items(id))[kind]
+        return await self.into.blobs.read_all(item.hash, 1 << 30)
+
+    async def observations(self, id: UUID, subject: str) -> list[Observation]:
+        [complete] = [fact for fact in await self.facts(id) if isinstance(fact, EvidenceComplete)]
+        return [one for one in complete.observations if one.subject == subject]
+
+
+def states(ingested: Sequence[Ingested]) -> list[str]:
+    for one in ingested:
+        if one.state == "failed" and one.error is not None:
+            raise one.error
+    return [one.state for one in ingested]
