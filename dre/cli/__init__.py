@@ -1,5 +1,6 @@
 """The command line: `dre wrap` goes straight to the recorder, everything else is imported only when it runs."""
 
+import os
 import sys
 
 _BEFORE_ANY_COMMAND = {
@@ -10,6 +11,7 @@ _BEFORE_ANY_COMMAND = {
 
 
 def main() -> None:
+    _forget_the_callers_modules()
     words = sys.argv[1:]
     at = 0
     while at < len(words) and words[at] in _BEFORE_ANY_COMMAND:
@@ -21,3 +23,18 @@ def main() -> None:
     from dre.cli import commands
 
     commands.main()
+
+
+def _forget_the_callers_modules() -> None:
+    """
+    PYTHONPATH is meant for the command. With a work tree's own `src` in front, a module of the same name there would
+    run in our place: by accident, or because whoever wrote the repository wanted that.
+    """
+    given = os.environ.get("PYTHONPATH")
+    if given:
+        ours = {
+            os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+            os.path.dirname(os.__file__),
+        }
+        foreign = {os.path.abspath(entry) for entry in given.split(os.pathsep)} - ours
+        sys.path[:] = [entry for entry in sys.path if entry not in foreign or entry.endswith("-packages")]

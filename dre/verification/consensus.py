@@ -166,7 +166,7 @@ def _summary(result: Result, told: Sequence[VerificationJudged]) -> str:
 def _about_the_pool(result: Result, numbers: Pool, case: Case, told: Sequence[VerificationJudged]) -> list[str]:
     """What no single verifier can say."""
     reasons = []
-    if numbers.disputed:
+    if numbers.disputed and not numbers.vetoes:  # a veto decides alone: nobody needs to weigh both sides
         sides = [
             f"{listed(unique(verdict.modality for verdict in told if verdict.status == status))} says {status}"
             for status in ("failed", "passed")

@@ -28,7 +28,7 @@ def test_a_suite_that_passes_is_recorded_as_it_was_and_passes_strong(project: Co
     assert operation["git"]["branch"] == "main"
     assert (operation["verdict"]["result"], operation["verdict"]["grade"]) == ("passed", "strong")
     assert operation["verdict"]["confidence"] is None
-    assert "1314 tests passed, 22 skipped (report.xml)" in operation["verdict"]["reasons"]
+    assert "1,314 tests passed, 22 skipped (report.xml)" in operation["verdict"]["reasons"]
     assert operation["verdict"]["notObserved"]
     assert project.dre("show", "--output", "--raw").out == native.out
     assert project.dre("verify").code == 0
@@ -58,7 +58,7 @@ def test_a_broken_test_fails_and_is_named(project: Console) -> None:
     operation = project.show()
     assert operation["outcome"] == "failed"
     assert operation["verdict"]["result"] == "failed"
-    assert operation["verdict"]["reasons"][0] == "1 of 1337 tests failed"
+    assert operation["verdict"]["reasons"][0] == "1 of 1,315 tests failed"
     screen = project.dre("show").text
     assert "test_total" in screen
     assert "41 == 42" in screen

@@ -214,6 +214,16 @@ def test_nothing_recorded_reaches_the_readers_terminal(shop: Console) -> None:
             assert character not in answer.text, (words, character)
 
 
+def test_modules_of_the_work_tree_do_not_run_in_our_place(shop: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shop.folder / "src").mkdir()
+    for name in ("select", "struct", "click", "msgspec", "asyncio", "apsw", "json"):
+        (shop.folder / "src" / f"{name}.py").write_text("import os\nos.abort()\n")
+    monkeypatch.setenv("PYTHONPATH", "src")
+    assert shop.wrap("sh", "-c", 'test "$PYTHONPATH" = src').code == 0
+    for words in (["log"], ["show"], ["events"], ["ledger", "verify"], ["doctor"]):
+        assert shop.dre(*words).code == 0, words
+
+
 def test_a_gate_answers_for_the_verdict(shop: Console) -> None:
     assert shop.wrap("--gate", "true").code == 0
     assert shop.wrap("--gate", "sh", "-c", "exit 9").code == 9
