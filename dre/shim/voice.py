@@ -2,6 +2,7 @@
 
 import os
 import select
+import stat
 
 from dre.shim import descriptors
 
@@ -22,6 +23,8 @@ def write(text: bytes, to: int = 2) -> None:
 def kept_copy() -> int | None:
     """The caller's stderr for what is to be said after the command's end, when 2 itself may be closed already."""
     try:
+        if stat.S_ISREG(os.fstat(2).st_mode):  # opened again, it would be written over from its beginning
+            return descriptors.copy_of(2)
         return descriptors.without_waiting(2)
     except OSError:
         return None  # the caller closed it: there is nobody to speak to
