@@ -10,8 +10,10 @@ import os
 from collections.abc import AsyncIterator, Coroutine
 from typing import TypeVar
 
+from dre.capture.ingest import Ingested
 from dre.cli.asked import Asked
-from dre.composition import Engine, open_engine, read_settings
+from dre.composition import Engine, open_engine, read_settings, record_pending
+from dre.domain.ids import short
 from dre.errors import DREError
 
 Value = TypeVar("Value")
@@ -43,7 +45,26 @@ async def opened(asked: Asked, *, caught_up: bool = True) -> AsyncIterator[Engin
 
 
 async def _record_pending(asked: Asked, engine: Engine) -> None:
-    pass
+    """Whatever keeps a recording from becoming history keeps nobody from reading."""
+    try:
+        found = await record_pending(engine, patience_s=PATIENCE_S)
+    except (DREError, OSError) as error:
+        asked.note(f"what was captured waits: {error}")
+        return
+    for ingested in found:
+        if (waits := why_it_waits(ingested)) is not None:
+            asked.note(f"{short(ingested.operation_id)} {waits}")
+
+
+def why_it_waits(ingested: Ingested) -> str | None:
+    """None for what is history, or needs no words."""
+    match ingested.state:
+        case "busy":
+            return "captured, being recorded"
+        case "refused" | "failed":
+            return f"captured, not recorded: {ingested.error}"
+        case _:
+            return None
 
 
 async def _catch_up(asked: Asked, engine: Engine) -> None:
