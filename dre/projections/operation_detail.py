@@ -106,16 +106,16 @@ async def read_operation(store: EventStore, tables: TableStore, operation_id: UU
         raise NotFound(f"there is no operation {operation_id}", hint="dre log shows the newest")
     rows: dict[Any, OperationRow] = await tables.rows(OperationRow, [operation_id])
     row = rows.get(operation_id)
-    verdict = await read_verdict(store, row.verification_id) if row and row.verification_id else None
+    verdict = await read_verdict(store, operation_id, row.verification_id) if row and row.verification_id else None
     return detail(events, verdict)
 
 
-async def read_verdict(store: EventStore, verification_id: UUID) -> Verdict | None:
-    """None while the judges are still at work."""
+async def read_verdict(store: EventStore, operation_id: UUID, verification_id: UUID) -> Verdict | None:
+    """None while the judges are still at work, and for a verdict on another operation: tables are only a hint."""
     events = await read_stream(store, stream_name(DEFAULT_PROJECT, "verification", verification_id))
     judged = [_judgement(event.event) for event in events if isinstance(event.event, VerificationJudged)]
     for recorded in events:
-        if isinstance(recorded.event, VerificationComplete):
+        if isinstance(recorded.event, VerificationComplete) and recorded.event.operation_id == operation_id:
             return _verdict(recorded.event, judged, recorded.position)
     return None
 
