@@ -10,7 +10,7 @@ from dre.capture import observed
 from dre.capture.environment import observe
 from dre.capture.facts import Described, ended_wall_ns
 from dre.capture.output import Output
-from dre.capture.recording import Late, Pieces, Recording
+from dre.capture.recording import Late, Recording
 from dre.capture.redaction import Redactor, Tally, told
 from dre.capture.reports import Report, Run, find_reports, unchanged
 from dre.capture.spool import LATE_OUTPUT, OUTPUT, Spool, read_pieces
@@ -125,23 +125,12 @@ def late_output(spool: Spool, late: Late, redactor: Redactor) -> Iterator[Item]:
 
 
 def _output(spool: Spool, recording: Recording, redactor: Redactor) -> Iterator[Item]:
-    pieces = _with_the_rest(recording)
-    if not pieces.total:
+    if not recording.kept:
         return
-    output = Output(spool, OUTPUT, pieces, redactor)
+    output = Output(spool, OUTPUT, recording.pieces, redactor)
     metadata: Metadata = {"bytesCaptured": recording.kept, "bytesNotKept": recording.lost}
     yield Item("programmatic", "output.txt", "output", "text/plain", output.chunks(), output.tally, metadata)
     yield Item("programmatic", "timing.json", "timing", "application/json", output.timing(), Tally())
-
-
-def _with_the_rest(recording: Recording) -> Pieces:
-    """On a full disk the last bytes may have been kept, and their frame not."""
-    pieces = recording.pieces
-    if recording.kept > pieces.total:
-        number = pieces.numbers[-1] if pieces.numbers else 1
-        pieces = pieces.upto(pieces.total)
-        pieces.add(recording.last_ns, number, recording.kept - pieces.total)
-    return pieces
 
 
 def _reports(recording: Recording, globs: Sequence[str]) -> tuple[list[Report], list[Observation]]:

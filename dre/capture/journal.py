@@ -198,14 +198,12 @@ class _Story:
         return self.start is not None and self.start.workspace == "yes"
 
     def _check_lengths(self, raw: int) -> None:
-        framed = self.pieces.total
-        if self.end is None:
-            # Output is written first and placed second: a kill leaves at most one portion without its frame.
-            slack = LARGEST_FILE if self.exit else ROOM
-            if not framed <= raw <= framed + slack:
-                raise self._refused(f"{framed} bytes have a place, {OUTPUT} holds {raw}: one of them was cut")
-        elif raw != self.end[0] or framed > raw:
-            raise self._refused(f"the end speaks of {self.end[0]} bytes, {framed} have a place, {OUTPUT} holds {raw}")
+        """Output is written first and placed second, so a kill, or a full disk, leaves at most a portion unplaced."""
+        placed, portion = self.pieces.total, LARGEST_FILE if self.exit else ROOM
+        kept, lost = self.end or (placed, portion)
+        if placed != kept or not kept <= raw <= kept + min(portion, lost):
+            spoken_of = f", the end speaks of {kept}" if self.end else ""
+            raise self._refused(f"{placed} bytes have a place, {OUTPUT} holds {raw}{spoken_of}: something was cut")
 
     def _refused(self, what: str, frame: Frame | None = None) -> Exception:
         return self._frames.refused(what, frame) if self._frames else self._spool.refused(what, file=JOURNAL)

@@ -33,10 +33,7 @@ class Recording:
 
     def output(self, number: int, data: memoryview) -> None:
         kept = 0 if self.trouble else self._write(data)
-        if kept:
-            self.journal.write(OUTPUT, _OUTPUT.pack(number, kept))
-        self.kept += kept
-        self.lost += len(data) - kept
+        self._place(number, kept, len(data))
 
     def copy(self, number: int, source: int, start: int, length: int) -> None:
         """A written range of a regular file, taken by the kernel; the file stays as it is."""
@@ -50,10 +47,7 @@ class Recording:
             if not sent:
                 break  # it is shorter by now
             kept += sent
-        if kept:
-            self.journal.write(OUTPUT, _OUTPUT.pack(number, kept))
-        self.kept += kept
-        self.lost += length - kept
+        self._place(number, kept, length)
 
     def exit(self, report: bytes) -> None:
         self.journal.write(EXIT, report)
@@ -64,6 +58,14 @@ class Recording:
         self.journal.close_tail()
         os.fsync(self.raw)
         os.fsync(self.journal.fd)
+
+    def _place(self, number: int, kept: int, length: int) -> None:
+        """Kept is what has a frame: of bytes without one nobody could tell whose they were."""
+        if kept:
+            self.journal.write(OUTPUT, _OUTPUT.pack(number, kept))
+            kept = 0 if self.journal.trouble else kept
+        self.kept += kept
+        self.lost += length - kept
 
     def _write(self, data: memoryview) -> int:
         kept = 0

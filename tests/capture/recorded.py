@@ -1,6 +1,7 @@
 """Recordings by the real recorder, and a history of their own to take them into."""
 
 import dataclasses
+import itertools
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from dre.application.execute import read_stream
 from dre.capture.ingest import Ingested, Into, Rules, ingest_pending
 from dre.domain.events import DomainEvent, stream_name
 from dre.domain.evidence import EvidenceCollected, EvidenceComplete, Observation
+from dre.shim.journal import encode, frames, named, pairs
 
 DRE = os.path.join(os.path.dirname(sys.executable), "dre")
 PATIENCE_S = 60.0
@@ -54,9 +56,9 @@ class Place:
         before = set(self.ids())
         with self.start(*words, env=os.environ | (environment or {}), **more) as process:
             said = process.communicate(timeout=PATIENCE_S)
-        assert len(new := set(self.ids()) - before) == 1, said
-        [id] = new
-        return id
+        new = set(self.ids()) - before
+        assert len(new) == 1, said
+        return new.pop()
 
     def git(self, *words: str) -> str:
         return subprocess.run(["git", *words], cwd=self.top, check=True, capture_output=True, text=True).stdout.strip()
@@ -90,6 +92,30 @@ class History:
     async def observations(self, id: UUID, subject: str) -> list[Observation]:
         [complete] = [fact for fact in await self.facts(id) if isinstance(fact, EvidenceComplete)]
         return [one for one in complete.observations if one.subject == subject]
+
+
+class JournalFile:
+    """A journal as its bytes, to be read and to be tampered with."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        whole = frames(path.read_bytes())
+        starts = [0, *(end for end, _, _ in whole)]
+        self.frames = [(kind, payload) for _, kind, payload in whole]
+        self.spans = list(itertools.pairwise(starts))
+
+    def kinds(self) -> list[int]:
+        return [kind for kind, _ in self.frames]
+
+    def write(self, frames: Sequence[tuple[int, bytes]]) -> None:
+        self.path.write_bytes(b"".join(encode(kind, payload) for kind, payload in frames))
+
+    def with_pairs(self, **changed: bytes | None) -> None:
+        """The first frame with other values; None takes a name away."""
+        kind, payload = self.frames[0]
+        found = [(name, changed.get(name, value)) for name, value in pairs(payload[8:])]
+        kept = [(name, value) for name, value in found if value is not None]
+        self.write([(kind, payload[:8] + named(*kept)), *self.frames[1:]])
 
 
 def states(ingested: Sequence[Ingested]) -> list[str]:

@@ -1,6 +1,5 @@
 """From spools to history: everything once, whatever is killed on the way."""
 
-
 from capture.recorded import History, Place, states
 
 
