@@ -104,14 +104,17 @@ def gather(
 async def keep(blobs: BlobStore, items: Sequence[Item]) -> tuple[list[Kept], list[Observation]]:
     """Each durable before anything speaks of it."""
     kept: list[Kept] = []
-    dropped: list[Observation] = []
+    said: list[Observation] = []
     for item in items:
         blob = await blobs.put(item.chunks)
-        if item.still_good():
-            kept.append(Kept(item, blob))
-        else:
-            dropped.append(Observation("report", "stale", f"{item.metadata['source']} changed while it was read"))
-    return kept, dropped
+        source = item.metadata.get("source")
+        if not item.still_good():
+            said.append(Observation("report", "stale", f"{source} changed while it was read: not used"))
+            continue
+        if source is not None:
+            said.append(Observation("report", "seen", f"{source}, written in this run"))
+        kept.append(Kept(item, blob))
+    return kept, said
 
 
 def late_output(spool: Spool, late: Late, redactor: Redactor) -> Iterator[Item]:

@@ -153,10 +153,10 @@ class _Ingest:
                 gather, self._spool, recording, described, late, redactor, later, self._rules.report_globs
             )
         try:
-            kept, dropped = await keep(self._into.blobs, gathered.items)
+            kept, reports = await keep(self._into.blobs, gathered.items)
         finally:
             gathered.close()
-        said = [*gathered.observations, *dropped, *observed.of_late(late)]
+        said = [*gathered.observations, *reports, *observed.of_late(late)]
         if count := beside(others, self._spool, recording):
             detail = f"{count} other recorded commands ran in this work tree at the same time: changes may be theirs"
             said.append(Observation("workspace", "partial", detail))

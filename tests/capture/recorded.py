@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 from dre.application.execute import read_stream
@@ -16,6 +17,7 @@ from dre.domain.events import DomainEvent, stream_name
 from dre.domain.evidence import EvidenceCollected, EvidenceComplete, Observation
 from dre.shim.journal import encode, frames, named, pairs
 
+Fact = TypeVar("Fact", bound=DomainEvent)
 DRE = os.path.join(os.path.dirname(sys.executable), "dre")
 PATIENCE_S = 60.0
 
@@ -78,7 +80,7 @@ class History:
         known = await read_stream(self.into.store, stream_name("default", "operation", id))
         return [recorded.event for recorded in known]
 
-    async def one(self, id: UUID, kind: type[DomainEvent]) -> DomainEvent:
+    async def one(self, id: UUID, kind: type[Fact]) -> Fact:
         [fact] = [fact for fact in await self.facts(id) if isinstance(fact, kind)]
         return fact
 
@@ -116,6 +118,10 @@ class JournalFile:
         found = [(name, changed.get(name, value)) for name, value in pairs(payload[8:])]
         kept = [(name, value) for name, value in found if value is not None]
         self.write([(kind, payload[:8] + named(*kept)), *self.frames[1:]])
+
+
+def in_bash(command: str) -> bytes:
+    return subprocess.run(["bash", "-c", command], capture_output=True, check=True).stdout
 
 
 def states(ingested: Sequence[Ingested]) -> list[str]:
