@@ -1,6 +1,7 @@
 """What a command is here: it shows examples in its help, understands what all do, and is imported when it runs."""
 
 import importlib
+import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -29,11 +30,13 @@ class Command(click.Command):
         }
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Ctrl-C ends it without a word; click would add an empty line."""
+        """Ctrl-C and a reader that has seen enough end it without a word; click has habits of its own for both."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            return die_of_a_broken_pipe()
 
     def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         write_examples(self.examples, formatter)
@@ -87,6 +90,13 @@ def command(name: str, *, examples: Sequence[str], **more: Any) -> Callable[[Cal
         return made
 
     return decorate
+
+
+def die_of_a_broken_pipe() -> int:
+    """As every tool in a pipeline does when its reader has seen enough: silently, by the signal."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    return 128 + signal.SIGPIPE
 
 
 def write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:

@@ -14,7 +14,8 @@ from dre.cli.opened import opened, run
 from dre.cli.screen import Mark, Piece
 from dre.cli.verdicts import NOTHING, in_a_list
 from dre.cli.which import short_ids
-from dre.projections.operations import OperationRow, newest
+from dre.domain.ids import short
+from dre.projections.operations import RUNNING, OperationRow, newest
 
 _MOST = 10_000
 
@@ -58,9 +59,9 @@ def _table(rows: Sequence[OperationRow], now_ms: int) -> list[list[Piece]]:
             Mark(ids[row.id], "strong"),
             words.clock(row.started_at, now_ms),
             row.command,
-            row.summary or ("running" if row.completed_at is None and row.status == "running" else "not judged yet"),
+            row.summary or (RUNNING if row.status == RUNNING else "not judged yet"),
             in_a_list(row.result, row.grade),
-            NOTHING if row.duration_us is None else f"{words.length(row.duration_us):>8}",
+            f"{NOTHING if row.duration_us is None else words.length(row.duration_us):>8}",
         ]
         for row in rows
     ]
@@ -77,11 +78,11 @@ def as_json(row: OperationRow) -> dict[str, object]:
     }
     return {
         "id": row.id,
-        "short": row.short[-4:],
+        "short": short(row.id),
         "command": row.command,
         "cwd": row.working_directory,
         "status": row.status,
-        "outcome": None if row.status == "running" else row.status,
+        "outcome": None if row.status == RUNNING else row.status,
         "exitCode": row.exit_code,
         "signal": row.signal,
         "startedAt": row.started_at,

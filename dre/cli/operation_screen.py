@@ -83,8 +83,13 @@ def why(screen: Screen, detail: OperationDetail, findings: Findings) -> None:
 
 
 def not_seen(screen: Screen, detail: OperationDetail) -> None:
-    if detail.verdict:
-        labelled(screen, "not seen", _wrapped(screen, detail.verdict.not_observed, between=", ") or ["nothing known"])
+    """Sentences on lines of their own, then what is only named."""
+    if detail.verdict is None:
+        return
+    missing = detail.verdict.not_observed
+    sentences = [said for said in missing if ":" in said]
+    named = _wrapped(screen, [said for said in missing if ":" not in said], between=", ")
+    labelled(screen, "not seen", [*sentences, *named] or ["nothing that is known of"])
 
 
 def _reasons(detail: OperationDetail) -> Sequence[str]:
@@ -125,7 +130,11 @@ def _say_output(screen: Screen, output: Sequence[str]) -> None:
 def _seen(detail: OperationDetail) -> list[str]:
     """What was looked at in full; what was seen in part is said under `not seen`."""
     output = sum(item.size_bytes for item in detail.evidence if item.kind == OUTPUT_KIND)
-    named = {"report": "test report", "workspace": "tree before and after", "output": f"output {words.size(output)}"}
+    named = {
+        "report": "test report",
+        "workspace": "tree before and after",
+        "output": f"output {words.size(output)}" if output else "no output",
+    }
     subjects = [seen.subject for seen in detail.observations if seen.state == "seen"]
     return list(dict.fromkeys(named.get(subject, subject) for subject in subjects)) or ["nothing yet"]
 

@@ -1,7 +1,5 @@
 """What goes wrong, as people and programs are told of it: one line, what to do next, an exit status."""
 
-import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -9,7 +7,7 @@ from collections.abc import Callable
 import click
 
 from dre.cli.asked import Asked
-from dre.cli.command import INTERRUPTED
+from dre.cli.command import INTERRUPTED, die_of_a_broken_pipe
 from dre.errors import DREError, UsageError
 
 USAGE, UNKNOWN = UsageError.exit_status, DREError.exit_status
@@ -43,13 +41,6 @@ def told(asked: Asked, work: Callable[[], int]) -> int:
         _say(asked, DREError(f"unexpected {type(error).__name__}: {error}", hint="dre --debug shows where; report it"))
         _trace(asked)
         return UNKNOWN
-
-
-def die_of_a_broken_pipe() -> int:
-    """As every tool in a pipeline does when its reader has seen enough: silently, by the signal."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGPIPE)
-    return 128 + signal.SIGPIPE
 
 
 def _help_for(error: click.UsageError) -> str | None:
