@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from dre.cli import safe
 
 LARGEST_BYTES = 8 << 20
-BEFORE, AFTER, TAIL = 1, 8, 10
+AFTER, TAIL = 8, 10
 _LONGEST_LINE = 300
+_NEXT_PART = re.compile(r"([=_#*])\1{3,}( .* \1{4,})?\s*")  # how runners draw a line before something else
 
 
 async def read_lines(chunks: AsyncIterator[bytes]) -> list[str]:
@@ -31,19 +32,27 @@ def around(lines: Sequence[str], subject: str, detail: str, others: Sequence[str
     mentions = [at for at, line in enumerate(lines) if name.search(line)] if name else []
     if not mentions:
         return []
+    strangers = [stranger for stranger in map(_name, others) if stranger]
+    parts = [_part(lines, at, strangers) for at in mentions]
     told = detail.partition("\n")[0].strip()
-    best = next(
-        (at for at in mentions if told and any(told in line for line in lines[at : at + AFTER + 1])), mentions[0]
-    )
-    end = best + 1
-    strangers = [other for other in map(_name, others) if other]
-    while end < min(len(lines), best + AFTER + 1) and not any(other.search(lines[end]) for other in strangers):
-        end += 1
-    return _trimmed(lines[max(best - BEFORE, 0) : end])
+    explained = (part for part in parts if told and any(told in line for line in part[1:]))
+    return _trimmed(next(explained, parts[0]))
 
 
 def tail(lines: Sequence[str]) -> list[str]:
     return _trimmed(_trimmed(lines)[-TAIL:])
+
+
+def _part(lines: Sequence[str], first: int, strangers: Sequence[re.Pattern[str]]) -> Sequence[str]:
+    """From a mention to where something else begins, a few lines at most."""
+    last = first + 1
+    while last < min(len(lines), first + AFTER + 1) and not _begins_another(lines[last], strangers):
+        last += 1
+    return lines[first:last]
+
+
+def _begins_another(line: str, strangers: Sequence[re.Pattern[str]]) -> bool:
+    return bool(_NEXT_PART.fullmatch(line)) or any(stranger.search(line) for stranger in strangers)
 
 
 def _name(subject: str) -> re.Pattern[str] | None:

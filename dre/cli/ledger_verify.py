@@ -10,6 +10,7 @@ from dre.cli import words
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.opened import opened, run
+from dre.cli.operation_screen import ASSURANCE
 from dre.cli.progress import Progress
 from dre.cli.screen import Mark, Screen
 from dre.composition import Engine
@@ -23,10 +24,9 @@ from dre.ports.event_store import EventStore, StoredEvent
 ALTERED = 1
 _COLLECTED = "evidence.collected"
 _SHOWN, _KEPT = 20, 10_000
-_ASSURANCE = "local: the same user could rewrite all of it"
 _NOT_PROVED = (
-    "a hash chain agrees with itself; that nothing was cut off its end, or that all of it was not replaced,",
-    "shows only a head that was kept where the writer cannot reach",
+    "A hash chain proves that it agrees with itself, not that nothing was cut off its end or that it was not",
+    "replaced as a whole: only a head that was kept where the writer cannot reach shows that.",
 )
 
 
@@ -181,16 +181,17 @@ def _say(screen: Screen, verified: Verified) -> None:
         _say_wrong(screen, verified, read)
     else:
         screen.say("Integrity  ", Mark("verified", "good"), f": {read}, each what was recorded")
-    screen.say("Assurance  ", _ASSURANCE)
+    screen.say("Assurance  ", ASSURANCE)
     for line in _NOT_PROVED:
         screen.say(" " * 11, Mark(line, "dim"))
 
 
 def _say_wrong(screen: Screen, verified: Verified, read: str) -> None:
     first = verified.wrong[0]
-    screen.say("Integrity  ", Mark("ALTERED", "bad"), f": first wrong position {first.position} ({read} read)")
+    screen.say("Integrity  ", Mark("ALTERED", "bad"), f": the first wrong position is {first.position}")
     for wrong in verified.wrong[:_SHOWN]:
         screen.say(" " * 11, f"event {wrong.position}, {wrong.part}: {wrong.detail}")
     more = len(verified.wrong) - _SHOWN + verified.more
     if more > 0:
         screen.say(" " * 11, f"and {more:,} more")
+    screen.say(" " * 11, f"{read} were read")

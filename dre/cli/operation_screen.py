@@ -13,7 +13,7 @@ from dre.domain.events import Text
 from dre.domain.operation import Git
 from dre.projections.operation_detail import Item, OperationDetail
 
-ASSURANCE = "assurance local: the same user could rewrite all of it"
+ASSURANCE = "local: the same user could rewrite all of it"
 _LABEL = 10
 OUTPUT_KIND = "output"
 _SHOWN_REASONS = 12
@@ -45,7 +45,9 @@ class Place(msgspec.Struct, frozen=True):
 
 
 def show(screen: Screen, detail: OperationDetail, findings: Findings, place: Place, *, now_ms: int) -> None:
-    headline(screen, detail)
+    headline(screen, detail, altered=bool(place.altered))
+    for altered in place.altered:
+        screen.say(" " * (_LABEL + 2), f"event {altered.position}: {altered.detail}")
     why(screen, detail, findings)
     labelled(screen, "seen", [" · ".join(_seen(detail))])
     if detail.verdict:
@@ -55,14 +57,13 @@ def show(screen: Screen, detail: OperationDetail, findings: Findings, place: Pla
         labelled(screen, "labels", ["   ".join(f"{name}={value}" for name, value in detail.labels)])
     labelled(screen, "evidence", _wrapped(screen, [_item(item) for item in detail.evidence]) or ["none"])
     labelled(screen, "record", [_record(place)])
-    for altered in place.altered:
-        screen.say(" " * (_LABEL + 2), Mark("ALTERED", "bad"), f"  event {altered.position}: {altered.detail}")
 
 
-def headline(screen: Screen, detail: OperationDetail) -> None:
+def headline(screen: Screen, detail: OperationDetail, *, altered: bool = False) -> None:
+    """A verdict on what was altered since is none."""
     verdict = detail.verdict
     right = at_the_top(verdict.result if verdict else None, verdict.grade if verdict else None, detail.status)
-    screen.ends(Mark(detail.command, "strong"), *right)
+    screen.ends(Mark(detail.command, "strong"), *([Mark("ALTERED", "bad")] if altered else right))
 
 
 def why(screen: Screen, detail: OperationDetail, findings: Findings) -> None:
@@ -166,7 +167,7 @@ def _item(item: Item) -> str:
 
 def _record(place: Place) -> str:
     intact = "intact" if not place.altered else "NOT intact"
-    return f"events {place.first}-{place.last} of {place.events}, {intact} · {ASSURANCE}"
+    return f"events {place.first}-{place.last} of {place.events}, {intact} · assurance {ASSURANCE}"
 
 
 def _wrapped(screen: Screen, items: Sequence[str], between: str = "   ") -> list[str]:

@@ -85,7 +85,7 @@ async def findings(engine: Engine, detail: OperationDetail) -> Findings:
     return Findings(
         [
             Failing(
-                f"{finding['subject']}:{finding['line']}" if finding.get("line") else finding["subject"],
+                f"{finding['subject']} (line {finding['line']})" if finding.get("line") else finding["subject"],
                 finding["detail"],
                 around.around(lines, finding["subject"], finding["detail"], names[:at] + names[at + 1 :]),
             )

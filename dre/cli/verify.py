@@ -116,7 +116,8 @@ async def _say(asked: Asked, engine: Engine, examined: Examined) -> None:
         return
     headline(screen, detail)
     counts = f"{words.counted(examined.events, 'event')} and {words.counted(examined.items, 'item')} of evidence"
-    labelled(screen, "intact", [f"{counts} are what was recorded · {ASSURANCE}"])
+    labelled(screen, "intact", [f"{counts} are what was recorded"])
+    labelled(screen, "assurance", [ASSURANCE])
     why(screen, detail, await findings(engine, detail))
     not_seen(screen, detail)
 

@@ -32,10 +32,12 @@ def flip(shop: Shop) -> Flip:
         for (name,) in triggers:
             database.execute(f"drop trigger {name}")
         table = "body" if column in ("body", "salt") else "event"
-        [[stored]] = database.execute(f"select {column} from {table} where position = ?", [position])
+        query = f"select {column} from {table} where position = ?"  # noqa: S608 - names of this file's own
+        [[stored]] = database.execute(query, [position])
         changed = stored.replace(old, new) if isinstance(stored, bytes) else stored.replace(old.decode(), new.decode())
         assert changed != stored
-        database.execute(f"update {table} set {column} = ? where position = ?", [changed, position])
+        statement = f"update {table} set {column} = ? where position = ?"  # noqa: S608 - names of this file's own
+        database.execute(statement, [changed, position])
         database.commit()
         database.close()
 

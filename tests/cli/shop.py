@@ -82,6 +82,17 @@ class Shop:
         assert answer.status == status, answer.err
         return kept.read_text().strip()
 
+    def short_ids(self) -> list[str]:
+        """Newest first, as they are shown."""
+        return [row["short"] for row in self.dre("log", "--json", "--quiet").json_lines()]
+
+    def events(self) -> list[Any]:
+        return self.dre("events", "--json").json_lines()
+
+    def position_of(self, type: str, number: int = -1) -> int:
+        """Of the newest event of this type, or of another one of them."""
+        return int([event["position"] for event in self.events() if event["type"] == type][number])
+
     def passes(self) -> str:
         """A run with a report of this run, in which nothing failed."""
         (self.folder / "report.in").write_text(REPORT)
