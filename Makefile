@@ -22,7 +22,7 @@ VENV := .venv/locked
 BENCH := .venv/locked-bench
 DOCS := build/docs-venv/locked
 
-.PHONY: help build run test lint format bench bench-quick docs changelog dist audit clean
+.PHONY: help build run test lint format bench bench-quick docs screens changelog dist audit clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench-quick: build $(BENCH) ## The same in less than three minutes
 
 docs: $(DOCS) ## Build the documentation into build/site; a broken link fails
 	build/docs-venv/bin/zensical build --strict --clean
+
+screens: build ## Type the commands of the first pages anew and write into them what is printed
+	@PYTHONPATH=tests $(BIN)/python tests/docs/retype.py
 
 dist: build ## Build the sdist and the wheel into dist/
 	rm -rf dist
