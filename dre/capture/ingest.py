@@ -15,7 +15,7 @@ from dre.capture.evidence import Kept, gather, keep, late_output
 from dre.capture.facts import Described, describe, ended_fact, ended_wall_ns
 from dre.capture.fitting import fitting_observations
 from dre.capture.journal import read_late, read_recording, this_boot
-from dre.capture.neighbours import beside, find_neighbours, later_tree
+from dre.capture.neighbours import beside, find_neighbours, is_needed, later_tree
 from dre.capture.recording import Late, NothingRan, Recording
 from dre.capture.redaction import Redactor
 from dre.capture.spool import NEEDLES, OUTPUT, Spool, Spools, read_pieces
@@ -75,7 +75,11 @@ async def ingest_pending(spools: str, into: Into, rules: Rules) -> list[Ingested
         return []
     try:
         home.sweep()
-        return [await _ingest(home, id, into, rules) for id in home.ids()]
+        found: dict[UUID, Ingested] = {}
+        while new := [id for id in home.ids() if id not in found]:  # more may have come meanwhile
+            for id in new:
+                found[id] = await _ingest(home, id, into, rules)
+        return list(found.values())
     finally:
         home.close()
 
@@ -148,10 +152,9 @@ class _Ingest:
     async def _record(self, recording: Recording, described: Described, redactor: Redactor, boot_id: str) -> Ingested:
         late = await self._late()
         others = await find_neighbours(self._home, self._spool, recording, self._into.store, boot_id)
-        async with later_tree(self._home, others, ended_wall_ns(recording)) as later:
-            gathered = await asyncio.to_thread(
-                gather, self._spool, recording, described, late, redactor, later, self._rules.report_globs
-            )
+        later = later_tree(self._home, others, ended_wall_ns(recording))
+        globs = self._rules.report_globs
+        gathered = await asyncio.to_thread(gather, self._spool, recording, described, late, redactor, later, globs)
         try:
             kept, reports = await keep(self._into.blobs, gathered.items)
         finally:
@@ -209,11 +212,12 @@ class _Ingest:
 
     async def _done(self, late: Late) -> Ingested:
         """The raw output goes as soon as what was made of it is history."""
-        if late.state == "open":
-            self._spool.drop(OUTPUT, f"{OUTPUT}.timing", "objects", "index", "index.after")
-            return await self._told("late output open")
-        self._spool.discard()
-        return await self._told("recorded")
+        needed = is_needed(self._home, self._spool, this_boot(), time.time_ns() // 1_000_000)
+        if late.state != "open" and not needed:
+            self._spool.discard()
+            return await self._told("recorded")
+        self._spool.drop(OUTPUT, f"{OUTPUT}.timing", "index", "index.after", *([] if needed else ["objects"]))
+        return await self._told("late output open" if late.state == "open" else "recorded")
 
     def _nothing_ran(self) -> Ingested:
         """A recorder that is only just beginning looks the same, for a moment."""

@@ -1,15 +1,15 @@
 """Neighbours: other recordings in the same work tree, whose changes must not be taken for this one's."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from uuid import UUID
 
 import msgspec
 
 from dre.capture.facts import ended_wall_ns
 from dre.capture.journal import read_opening, read_recording
-from dre.capture.recording import NothingRan, Recording
+from dre.capture.recording import Before, NothingRan, Recording
 from dre.capture.spool import Spool, Spools
 from dre.capture.workspace import Later
 from dre.domain import codec
@@ -19,8 +19,7 @@ from dre.errors import DREError, SpoolRefused
 from dre.ports.event_store import EventStore
 
 _LOOKED_BACK = 500
-_PATIENCE_S = 10.0
-_PAUSE_S = 0.05
+_WAITED_FOR_MS = 3600 * 1000
 _TYPES = {OperationStarted.type, OperationCompleted.type, OperationInterrupted.type}
 
 
@@ -61,38 +60,40 @@ def beside(neighbours: Sequence[Neighbour], spool: Spool, recording: Recording) 
     )
 
 
-@asynccontextmanager
-async def later_tree(spools: Spools, neighbours: Sequence[Neighbour], ended_ns: int) -> AsyncIterator[Later | None]:
+def later_tree(spools: Spools, neighbours: Sequence[Neighbour], ended_ns: int) -> Later | None:
     """
     The first tree that another recording took after our end: from then on the work tree may be that one's doing.
 
-    Its objects stay where they are meanwhile, because its lock is held. Locks are always taken from the older
-    recording to the younger, so nobody waits in a circle.
+    Its objects stay as long as we are not recorded (`is_needed`).
     """
     after = [one for one in neighbours if one.tree and one.tree_ns >= ended_ns]
     if not after:
-        yield None
-        return
+        return None
     first = min(after, key=lambda one: one.tree_ns)
-    spool = await _locked(spools, first.id)
+    return Later(first.tree, first.tree_ns, os.path.join(spools.path, str(first.id), "objects"))
+
+
+def is_needed(spools: Spools, spool: Spool, boot_id: str, now_ms: int) -> bool:
+    """Whether an older recording that is not yet history ended before this one took its tree: it is its tree after."""
+    before = read_opening(spool)[1]
+    if before is None or not before.tree:
+        return False
+    older = [id for id in spools.ids() if id < spool.id and now_ms - (id.int >> 80) < _WAITED_FOR_MS]
+    return any(_ended_before(spools, id, before, boot_id) for id in older)
+
+
+def _ended_before(spools: Spools, id: UUID, before: Before, boot_id: str) -> bool:
     try:
-        yield Later(first.tree, first.tree_ns, f"{spool.path}/objects" if spool else None)
-    finally:
-        if spool is not None:
-            spool.close()
-
-
-async def _locked(spools: Spools, id: UUID) -> Spool | None:
-    for _ in range(round(_PATIENCE_S / _PAUSE_S)):
-        try:
-            spool = spools.open(id)
-            if spool is None or spool.lock():
-                return spool
-        except SpoolRefused:
-            return None
-        spool.close()
-        await asyncio.sleep(_PAUSE_S)
-    return None
+        other = spools.open(id)
+        if other is None:
+            return False
+        with closing(other):
+            recording = read_recording(other, boot_id)
+    except (SpoolRefused, NothingRan):
+        return False  # it will never be history
+    if recording is None or recording.state == "running" or recording.before is None:
+        return False
+    return recording.before.top == before.top and ended_wall_ns(recording) <= before.wall_ns
 
 
 def _line(id: UUID | None, parents: dict[UUID, UUID | None]) -> Iterator[UUID]:
@@ -137,15 +138,11 @@ def _waiting(spools: Spools, than: UUID, top: bytes, boot_id: str) -> Iterator[N
             continue
         if other is None:
             continue
-        try:
+        with closing(other), suppress(SpoolRefused):
             start, before = read_opening(other)
             if start and before and before.top == top:
                 ended_ns = _ended_ns(other, boot_id) if id < than else 0
                 yield Neighbour(id, start.parent, start.wall_ns, ended_ns, before.tree, before.wall_ns)
-        except SpoolRefused:
-            continue
-        finally:
-            other.close()
 
 
 def _ended_ns(spool: Spool, boot_id: str) -> int:

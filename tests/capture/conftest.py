@@ -6,14 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from capture.recorded import History, Place
+from capture.recorded import History, Place, open_history
 
 from dre.adapters.filesystem import dot_dre
-from dre.adapters.filesystem.blob_store import FileBlobStore
 from dre.adapters.filesystem.state_home import KeptHead, StateHome
-from dre.adapters.sqlite.event_store import open_event_store
-from dre.application.execute import Appender
-from dre.capture.ingest import Into
 from dre.domain.ids import uuid7
 
 
@@ -41,7 +37,5 @@ def repository(place: Place) -> Place:
 async def history(tmp_path: Path) -> AsyncIterator[History]:
     folder = tmp_path / "history"
     folder.mkdir(mode=0o700)
-    async with open_event_store(str(folder / "ledger.db")) as store:
-        appender = Appender(store)
-        yield History(Into(store, appender, FileBlobStore(str(folder / "evidence")), "local-test"), folder)
-        await appender.close()
+    async with open_history(folder) as history:
+        yield history

@@ -6,13 +6,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-from dre.application.execute import read_stream
+from dre.adapters.filesystem.blob_store import FileBlobStore
+from dre.adapters.sqlite.event_store import open_event_store
+from dre.application.execute import Appender, read_stream
 from dre.capture.ingest import Ingested, Into, Rules, ingest_pending
+from dre.domain import codec
 from dre.domain.events import DomainEvent, stream_name
 from dre.domain.evidence import EvidenceCollected, EvidenceComplete, Observation
 from dre.shim.journal import encode, frames, named, pairs
@@ -87,6 +91,10 @@ class History:
     async def items(self, id: UUID) -> dict[str, EvidenceCollected]:
         return {fact.kind: fact for fact in await self.facts(id) if isinstance(fact, EvidenceCollected)}
 
+    async def items_of_all(self) -> list[EvidenceCollected]:
+        found = [codec.recorded(one.entry, one.body) async for page in self.into.store.read() for one in page]
+        return [one.event for one in found if isinstance(one.event, EvidenceCollected)]
+
     async def content(self, id: UUID, kind: str) -> bytes:
         item = (await self.items(id))[kind]
         return await self.into.blobs.read_all(item.hash, 1 << 30)
@@ -94,6 +102,14 @@ class History:
     async def observations(self, id: UUID, subject: str) -> list[Observation]:
         [complete] = [fact for fact in await self.facts(id) if isinstance(fact, EvidenceComplete)]
         return [one for one in complete.observations if one.subject == subject]
+
+
+@asynccontextmanager
+async def open_history(folder: Path) -> AsyncIterator[History]:
+    async with open_event_store(str(folder / "ledger.db")) as store:
+        appender = Appender(store)
+        yield History(Into(store, appender, FileBlobStore(str(folder / "evidence")), "local-test"), folder)
+        await appender.close()
 
 
 class JournalFile:

@@ -1,6 +1,7 @@
 """From spools to history: what happened, in events and evidence, once."""
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -319,8 +320,6 @@ async def test_half_deleted_spools_are_swept(place: Place, history: History) -> 
 
 
 async def test_who_is_at_a_spool_is_not_disturbed(place: Place, history: History) -> None:
-    import fcntl  # noqa: PLC0415
-
     id = place.wrap("true")
     with (place.spools / str(id) / "ingest").open("wb") as lock:
         (place.spools / str(id) / "ingest").chmod(0o600)
