@@ -187,7 +187,9 @@ def _below(folder: bytes, parts: Sequence[bytes], left: list[int]) -> Iterator[b
         if left[0] < 0:
             return
         path = os.path.join(folder, name)
-        if deeper and is_folder and name not in (b".git", b".dre"):
+        if name.startswith(b".") and not head.startswith(b"."):
+            continue  # hidden, as shells have it
+        if deeper and is_folder:
             yield from _below(path, parts, left)
         elif not deeper and fnmatch.fnmatchcase(name, head):
             if rest and is_folder:
