@@ -18,12 +18,10 @@ def every_command() -> Mapping[str, click.Command]:
 
 
 def option_names(command: click.Command) -> set[str]:
-    """Those that are this command's own."""
+    """Those that are this command's own; `wrap` goes another way than all others, and all of its options are."""
     if command.name == "wrap":
-        names = {*wrap_options._FLAGS, *wrap_options._VALUED}  # noqa: SLF001 - the one place that lists them
-    else:
-        names = {name for each in command.params if isinstance(each, click.Option) for name in each.opts}
-    return names - EVERYWHERE
+        return {*wrap_options._FLAGS, *wrap_options._VALUED}
+    return {name for each in command.params if isinstance(each, click.Option) for name in each.opts} - EVERYWHERE
 
 
 def wrap_misses(words: list[str]) -> str:

@@ -53,7 +53,14 @@ def test_every_dre_command_line_names_what_exists(pages: list[Path]) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["dre wrop true", "dre wrap --waitt true", "dre show --outputs", "dre config gett x", "dre log --limit", "dre wrap"],
+    [
+        "dre wrop true",
+        "dre wrap --waitt true",
+        "dre show --outputs",
+        "dre config gett x",
+        "dre log --limit",
+        "dre wrap",
+    ],
 )
 def test_a_line_that_could_not_be_typed_would_be_noticed(line: str) -> None:
     assert unknown(line.split()[1:])
