@@ -58,4 +58,4 @@ def mentioned(name: str, section: str) -> bool:
     return any(
         f"`{name}`" in line or f"`{name.rstrip('/')}`" in line or (f"`{folder}/`" in line and f"`{last}`" in line)
         for line in lines
-    ) or (name.rstrip("/") in {"<ledger id>"} and any("`<ledger id>/" in line for line in lines))
+    ) or (name.rstrip("/") == "<ledger id>" and any("`<ledger id>/" in line for line in lines))
