@@ -12,7 +12,7 @@ from dre.cli.opened import run, why_it_waits
 from dre.cli.verdicts import STATUS
 from dre.composition import Engine, open_engine, read_settings, record_pending
 from dre.domain.ids import short
-from dre.errors import DREError, NotFound
+from dre.errors import DREError, LedgerMissing, NotFound
 from dre.projections.operation_detail import OperationDetail, read_operation
 from dre.shim import voice
 
@@ -31,6 +31,8 @@ def command(_asked: Asked, root: str, operation: UUID | None, how: str | None) -
     """Turns what waits in the spool into history, and lets the verifiers judge it."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # whoever stops listening stops nothing here
     try:
+        if not os.path.isdir(root):
+            raise LedgerMissing(f"{root} is not there")
         return run(_ingest(os.path.dirname(os.path.abspath(root)), operation, how))
     except (DREError, OSError) as error:
         if operation is not None:

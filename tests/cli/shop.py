@@ -47,7 +47,7 @@ class Answer:
 
     def __init__(self, done: "subprocess.CompletedProcess[bytes]") -> None:
         self.status, self.out_bytes = done.returncode, done.stdout
-        self.out, self.err = done.stdout.decode(), done.stderr.decode()
+        self.out, self.err = (told.decode(errors="backslashreplace") for told in (done.stdout, done.stderr))
 
     def json(self) -> Any:
         return json.loads(self.out)

@@ -1,0 +1,237 @@
+"""`dre log`, `dre show`, `dre events`: what was recorded comes back, whole for programs and safe for people."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from hashlib import sha256
+
+import pytest
+from cli.shop import LIMIT_S, PYTHON, Shop
+
+ROW = {
+    *("id", "short", "command", "cwd", "status", "outcome", "exitCode", "signal", "startedAt", "completedAt"),
+    *("durationUs", "git", "labels", "parent", "items", "verdict", "position"),
+}
+SHOWN = {
+    "id",
+    "command",
+    "argv",
+    "outcome",
+    "exitCode",
+    "signal",
+    "startedAt",
+    "completedAt",
+    "git",
+    "evidence",
+    "verdict",
+}
+HOSTILE = r"printf '\033]0;owned\007\033[2J\377\302\2332J\342\200\256x\r\n'"
+
+
+def test_the_log_is_newest_first_and_a_program_reads_all_of_it(shop: Shop) -> None:
+    first = shop.record("--label", "suite=unit", "true")
+    second = shop.record("sh", "-c", "exit 3", status=3)
+    third = shop.record("sh", "-c", "kill -TERM $$", status=-signal.SIGTERM)
+
+    rows = shop.dre("log", "--json").json_lines()
+
+    assert [row["id"] for row in rows] == [third, second, first]
+    assert [set(row) for row in rows] == [ROW] * 3
+    assert [row["outcome"] for row in rows] == ["signaled", "failed", "succeeded"]
+    assert [row["exitCode"] for row in rows] == [None, 3, 0]
+    assert [row["signal"] for row in rows] == ["SIGTERM", None, None]
+    assert rows[2]["labels"] == [["suite", "unit"]]
+    assert rows[2]["verdict"]["grade"] == "weak"
+    assert rows[2]["verdict"]["confidence"] is None
+    assert rows[0]["verdict"]["result"] == "failed"
+    assert rows[2]["startedAt"] <= rows[2]["completedAt"] <= time.time() * 1000
+    assert [row["id"] for row in shop.dre("log", "--json", "--limit", "2").json_lines()] == [third, second]
+    people = shop.dre("log").out.splitlines()
+    assert [row["short"] in line for row, line in zip(rows, people, strict=True)] == [True] * 3
+
+
+def test_since_leaves_out_what_began_before(shop: Shop) -> None:
+    shop.record("true")
+    time.sleep(0.05)
+    between = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() // 1_000_000 % 1000:03}Z"
+    time.sleep(0.05)
+    second = shop.record("true")
+    assert [row["id"] for row in shop.dre("log", "--json", "--since", between).json_lines()] == [second]
+    assert len(shop.dre("log", "--json", "--since", "1h").json_lines()) == 2
+    assert shop.dre("log", "--json", "--since", "2200-01-01").json_lines() == []
+
+
+def test_without_operations_the_log_is_empty_and_says_so_aside(shop: Shop) -> None:
+    shop.dre("init")
+    answer = shop.dre("log")
+    assert (answer.status, answer.out) == (0, "")
+    assert answer.err == "dre: no operations here yet: dre wrap COMMAND records one\n"
+    assert shop.dre("log", "--quiet").err == ""
+
+
+def test_show_has_the_fields_that_programs_rely_on(shop: Shop) -> None:
+    id = shop.passes()
+    shown = shop.dre("show", id, "--json").json()
+    assert set(shown) >= SHOWN
+    assert shown["id"] == id
+    assert shown["argv"][:2] == ["sh", "-c"]
+    assert shown["command"].startswith("sh -c ")
+    assert (shown["outcome"], shown["exitCode"], shown["signal"]) == ("succeeded", 0, None)
+    assert shown["git"]["branch"] == "main"
+    assert set(shown["verdict"]) >= {"result", "confidence", "grade", "reasons", "notObserved"}
+    assert (shown["verdict"]["result"], shown["verdict"]["grade"]) == ("passed", "strong")
+    assert {item["name"] for item in shown["evidence"]} >= {"output.txt", "environment.json", "report-1.xml"}
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=shop.folder, capture_output=True, text=True, check=True)
+    assert shown["git"]["commit"] == head.stdout.strip()
+
+
+def test_show_finds_one_by_every_name(shop: Shop) -> None:
+    first, second = shop.record("true"), shop.record("true")
+    for typed, meant in (("last", second), ("-", first), (first, first), (first.upper(), first)):
+        assert shop.dre("show", typed, "--json").json()["id"] == meant
+    short = shop.dre("show", first, "--json").json()["short"]
+    assert shop.dre("show", short.lower(), "--json").json()["id"] == first
+    unknown = shop.dre("show", "ZZZZ")
+    assert (unknown.status, unknown.out) == (2, "")
+    assert unknown.err == "dre: there is no operation ZZZZ\n     dre log shows the newest\n"
+
+
+def test_output_comes_back_byte_for_byte_when_it_is_asked_for_raw(shop: Shop) -> None:
+    native = subprocess.run(["sh", "-c", HOSTILE], capture_output=True, check=True).stdout
+    shop.record("sh", "-c", HOSTILE)
+    assert shop.dre("show", "--output", "--raw").out_bytes == native
+
+
+def test_no_escape_of_a_recording_reaches_the_reader(shop: Shop) -> None:
+    hostile = "\x1b]0;owned\x07\u202e"
+    (shop.folder / f"new{hostile}.py").write_text("(\n")
+    (shop.folder / "report.in").write_text(
+        '<testsuite><testcase classname="a" name="b&#x9b;2J\u202e">'
+        '<failure message="&#x9b;31m\u2066"/></testcase></testsuite>'
+    )
+    words = ["sh", "-c", f"{HOSTILE}; cat report.in > report.xml; echo > 'x{hostile}.py'; echo '(' >> 'x{hostile}.py'"]
+    shop.record("--label", f"note={hostile}", *words)
+    screens = [["show"], ["show", "--output"], ["show", "--json"], ["log"], ["log", "--json"], ["verify"], ["events"]]
+    for screen in (*screens, ["verify", "--json"], ["events", "--json"], ["events", "--proofs"], ["doctor"]):
+        answer = shop.dre(*screen)
+        told = answer.out + answer.err
+        assert answer.status in (0, 1)
+        assert told
+        assert [c for c in told if (ord(c) < 0x20 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0] == [], screen
+        assert [c for c in told if c in "\u202e\u2066"] == [], screen
+
+
+def test_raw_bytes_do_not_go_to_a_terminal(shop: Shop) -> None:
+    shop.record("echo", "hi")
+    outer, inner = os.openpty()
+    done = subprocess.run(
+        [*PYTHON, "show", "--output", "--raw"],
+        cwd=shop.folder,
+        stdout=inner,
+        stderr=subprocess.PIPE,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    os.close(inner)
+    os.close(outer)
+    assert done.returncode == 2
+    assert b"does not go to a terminal" in done.stderr
+
+
+def test_output_that_is_not_there_is_said(shop: Shop) -> None:
+    shop.record("true")
+    answer = shop.dre("show", "--output")
+    assert (answer.status, answer.out) == (2, "")
+    assert "there is no output" in answer.err
+
+
+def test_a_running_operation_shows_as_running(shop: Shop) -> None:
+    running = subprocess.Popen(
+        [*PYTHON, "wrap", "sh", "-c", "echo begun; read line"],
+        cwd=shop.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert running.stdout is not None
+    assert running.stdin is not None
+    assert running.stdout.readline() == b"begun\n"
+    row = shop.dre("log", "--json").json()
+    assert (row["status"], row["outcome"], row["verdict"]) == ("running", None, None)
+    assert "running" in shop.dre("log").out
+    screen = shop.dre("show").out
+    assert "RUNNING" in screen.splitlines()[0]
+    assert "it has not ended yet" in screen
+    assert shop.dre("verify").status == 3
+    running.communicate(b"\n", timeout=LIMIT_S)
+    assert shop.dre("show", "--json").json()["outcome"] == "succeeded"
+
+
+def test_events_are_the_whole_history_in_one_form(shop: Shop) -> None:
+    id = shop.passes()
+    events = shop.events()
+    assert [event["position"] for event in events] == list(range(len(events)))
+    assert all(
+        set(event) == {"position", "id", "stream", "version", "type", "recordedAt", "actor", "data"} for event in events
+    )
+    assert events[0]["type"] == "ledger.created"
+    assert {event["stream"] for event in events if event["type"].startswith(("operation.", "evidence."))} == {
+        f"default/operation-{id}"
+    }
+    assert all("meta" not in event["data"] for event in events)
+    after = shop.dre("events", "--after", "3", "--json").json_lines()
+    assert after == events[4:]
+    assert shop.dre("events", "--after", "100000", "--json").out == ""
+    assert len(shop.dre("events").out.splitlines()) == len(events)
+
+
+def test_with_proofs_a_stranger_recomputes_the_chain(shop: Shop) -> None:
+    shop.fails()
+    prev = "0" * 64
+    for at, event in enumerate(shop.dre("events", "--proofs", "--json").json_lines()):
+        lines = event["entry"].split("\n")
+        salt, body = bytes.fromhex(event["salt"]), event["body"].encode()
+        assert (lines[0], lines[1], lines[2]) == ("dre.event.v1", str(at), prev)
+        assert (lines[3], lines[4], lines[6]) == (event["id"], event["stream"], event["type"])
+        assert lines[9] == sha256(b"dre.body.v1\x00" + salt + body).hexdigest()
+        assert {**event["data"], "meta": json.loads(body)["meta"]} == json.loads(body)
+        prev = sha256(b"\x00" + event["entry"].encode()).hexdigest()
+
+
+def test_following_prints_what_others_record(shop: Shop) -> None:
+    shop.record("true")
+    known = len(shop.events())
+    following = subprocess.Popen(
+        [*PYTHON, "events", "--follow", "--json", "--after", str(known - 1)], cwd=shop.folder, stdout=subprocess.PIPE
+    )
+    assert following.stdout is not None
+    shop.record("echo", "new")
+    seen = [json.loads(following.stdout.readline()) for _ in range(2)]
+    following.terminate()
+    following.communicate(timeout=LIMIT_S)
+    assert [event["position"] for event in seen] == [known, known + 1]
+    assert seen[0]["data"]["command"] == "echo new"
+
+
+@pytest.mark.parametrize("words", [["log"], ["show"], ["events"], ["verify"], ["ledger", "verify"]])
+def test_readers_record_what_waits_first(shop: Shop, words: list[str]) -> None:
+    shop.dre("init")
+    blocked = shop.folder / ".dre" / "spool"
+    kept = shop.folder.parent / "kept"
+    _capture_only(shop)
+    assert [path for path in blocked.iterdir() if not path.name.startswith(".")]
+    answer = shop.dre(*words)
+    assert answer.status == 0, answer.err
+    assert [path for path in blocked.iterdir() if not path.name.startswith(".")] == []
+    assert not kept.exists()
+    assert shop.dre("show", "--json").json()["command"] == "true"
+
+
+def _capture_only(shop: Shop) -> None:
+    """Captured, and the ingest that is started then cannot do anything: as after a kill."""
+    program = (
+        "import sys; from dre.shim import recorder, ingest; ingest.spawn = lambda root: None; recorder.main(['true'])"
+    )
+    done = subprocess.run([PYTHON[0], "-c", program], cwd=shop.folder, timeout=LIMIT_S, check=False)
+    assert done.returncode == 0

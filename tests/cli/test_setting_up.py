@@ -1,0 +1,268 @@
+"""`dre init`, `config`, `trust`, `doctor`, `projections`: set up, adjusted, accepted, examined, made anew."""
+
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from cli.conftest import Flip
+from cli.shop import LIMIT_S, PYTHON, Shop
+
+from dre.domain.ids import short
+
+
+def findings(shop: Shop, **environment: str) -> dict[str, tuple[str, str]]:
+    lines = shop.dre("doctor", "--json", **environment).json_lines()
+    return {line["what"]: (line["state"], line["text"]) for line in lines}
+
+
+def test_init_makes_a_ledger_and_may_be_repeated(shop: Shop) -> None:
+    made = shop.dre("init", "--json").json()
+    assert made["made"] is True
+    assert made["path"] == str(shop.folder / ".dre")
+    assert stat.S_IMODE((shop.folder / ".dre").stat().st_mode) == 0o700
+    again = shop.dre("init", "--json").json()
+    assert (again["made"], again["ledgerId"], again["events"]) == (False, made["ledgerId"], 2)
+    ignored = subprocess.run(["git", "status", "--short"], cwd=shop.folder, capture_output=True, check=True)
+    assert ignored.stdout == b""
+
+
+def test_init_below_the_top_makes_it_at_the_top(shop: Shop) -> None:
+    (shop.folder / "deep" / "er").mkdir(parents=True)
+    assert shop.dre("-C", "deep/er", "init", "--json").json()["path"] == str(shop.folder / ".dre")
+
+
+def test_ci_mode_lets_wrap_wait(shop: Shop) -> None:
+    assert shop.dre("init", "--ci-mode", "--json").json()["ciMode"] is True
+    answer = shop.dre("wrap", "true")
+    assert answer.status == 0
+    assert answer.err.startswith("dre: recorded ")
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_a_setting_is_checked_written_and_recorded(shop: Shop) -> None:
+    shop.dre("init")
+    answer = shop.dre("config", "set", "evidence.retention", "1d")
+    assert (answer.status, answer.out) == (0, "evidence.retention: 1d (workspace)\n")
+    kept = shop.folder / ".dre" / "config.json"
+    assert json.loads(kept.read_text()) == {"evidence": {"retention": "1d"}}
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert shop.dre("config", "get", "evidence.retention").out == "1d\n"
+    assert shop.events()[-1]["data"] == {
+        "key": "evidence.retention",
+        "value": "1d",
+        "previous": None,
+        "scope": "workspace",
+    }
+
+    shop.dre("config", "set", "reports.globs", "a.xml, b/*.xml")
+    assert shop.dre("config", "get", "reports.globs").out == "a.xml\nb/*.xml\n"
+    assert shop.dre("config", "get", "reports.globs", "--json").json() == ["a.xml", "b/*.xml"]
+    shop.dre("config", "set", "evidence.retention", "null")
+    assert json.loads(kept.read_text()) == {"reports": {"globs": ["a.xml", "b/*.xml"]}}
+    assert shop.dre("config", "get", "evidence.retention").out == ""
+    assert shop.events()[-1]["data"]["previous"] == "1d"
+    assert [path.name for path in kept.parent.glob("config.json*")] == ["config.json"]
+
+
+def test_setting_what_is_set_already_is_no_event(shop: Shop) -> None:
+    shop.dre("init")
+    for _ in range(2):
+        assert shop.dre("config", "set", "evidence.retention", "1d").status == 0
+    assert [event["type"] for event in shop.events()].count("configuration.changed") == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("evidence.retention", "banana"), ("evidence.retention", "0d"), ("reports.globs", "3")]
+)
+def test_a_value_that_cannot_be_is_refused_and_nothing_written(shop: Shop, key: str, value: str) -> None:
+    shop.dre("init")
+    before = len(shop.events())
+    answer = shop.dre("config", "set", key, value)
+    assert (answer.status, answer.out) == (2, "")
+    assert key in answer.err
+    assert not (shop.folder / ".dre" / "config.json").exists()
+    assert len(shop.events()) == before
+
+
+def test_your_own_settings_need_no_workspace_and_come_second(shop: Shop, tmp_path: Path) -> None:
+    assert shop.dre("config", "set", "evidence.retention", "1d").status == 3
+    assert shop.dre("config", "set", "--user", "evidence.retention", "9w").status == 0
+    kept = Path(os.environ["XDG_CONFIG_HOME"]) / "dre" / "config.json"
+    assert json.loads(kept.read_text()) == {"evidence": {"retention": "9w"}}
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    shop.dre("init")
+    assert listed(shop)["evidence.retention"] == ["9w", "user"]
+    shop.dre("config", "set", "evidence.retention", "2d")
+    assert listed(shop)["evidence.retention"] == ["2d", "workspace"]
+    assert listed(shop, DRE_EVIDENCE_RETENTION="3d")["evidence.retention"] == ["3d", "environment"]
+    shop.dre("config", "set", "--user", "redaction.patterns", "tok_[a-z]+")
+    assert shop.events()[-1]["data"]["scope"] == "user"
+
+
+def listed(shop: Shop, **environment: str) -> dict[str, list[object]]:
+    lines = shop.dre("config", "list", "--json", **environment).json_lines()
+    return {line["key"]: [line["value"], line["source"]] for line in lines}
+
+
+def test_two_who_set_at_once_lose_nothing(shop: Shop) -> None:
+    shop.dre("init")
+    settings = [("evidence.retention", "5d"), ("reports.globs", "x.xml")] * 3
+    running = [
+        subprocess.Popen([*PYTHON, "config", "set", key, value], cwd=shop.folder, stdout=subprocess.DEVNULL)
+        for key, value in settings
+    ]
+    assert [process.wait(LIMIT_S) for process in running] == [0] * len(settings)
+    kept = json.loads((shop.folder / ".dre" / "config.json").read_text())
+    assert kept == {"evidence": {"retention": "5d"}, "reports": {"globs": ["x.xml"]}}
+    assert [event["type"] for event in shop.events()].count("configuration.changed") == 2
+
+
+def test_validate_names_file_line_and_key_and_readers_refuse(shop: Shop) -> None:
+    shop.record("true")
+    (shop.folder / ".dre" / "config.json").write_text('{\n  "evidence": {\n    "retention": "banana"\n  }\n}\n')
+    answer = shop.dre("config", "validate", DRE_REPORTS_GLOBS="x.xml")
+    assert answer.status == 2
+    assert 'config.json line 3: evidence.retention: "banana" is not a duration (try 30d, 12h)' in answer.out
+    assert "DRE_REPORTS_GLOBS" in answer.out
+    log = shop.dre("log")
+    assert (log.status, "line 3: evidence.retention" in log.err) == (2, True)
+    assert shop.dre("wrap", "echo", "runs").out == "runs\n"
+    doctor = shop.dre("doctor")
+    assert (doctor.status, "FAIL  configuration" in doctor.out) == (1, True)
+    (shop.folder / ".dre" / "config.json").write_text("{}")
+    assert shop.dre("config", "validate").status == 0
+    assert len(shop.dre("log", "--json").json_lines()) == 2
+
+
+def test_an_unknown_dot_dre_is_refused_until_it_is_trusted(shop: Shop, tmp_path: Path) -> None:
+    id = shop.record("true")
+    elsewhere = {"XDG_STATE_HOME": str(tmp_path / "another machine")}
+    for words in (["log"], ["init"], ["ledger", "verify"]):
+        answer = shop.dre(*words, **elsewhere)
+        assert (answer.status, "was not made on this machine" in answer.err) == (3, True)
+        assert "dre trust shows" in answer.err
+    asked = shop.dre("trust", **elsewhere)
+    assert asked.status == 2
+    assert "came from elsewhere" in asked.err
+    assert shop.dre("log", **elsewhere).status == 3
+    accepted = shop.dre("trust", "--yes", **elsewhere)
+    assert accepted.status == 0, accepted.err
+    assert shop.dre("log", "--json", **elsewhere).json()["id"] == id
+    assert "nothing to do" in shop.dre("trust", **elsewhere).out
+
+
+def test_a_copy_is_read_and_becomes_its_own_by_trust(shop: Shop, tmp_path: Path) -> None:
+    id = shop.record("true")
+    copy = tmp_path / "copy"
+    shutil.copytree(shop.folder, copy, symlinks=True)
+    other = Shop(copy)
+    log = other.dre("log", "--json")
+    assert log.json()["id"] == id
+    assert "is a copy" in log.err
+    assert other.dre("config", "set", "evidence.retention", "1d").status == 3
+    assert other.dre("trust", "--yes").status == 0
+    assert other.dre("log", "--json").out == ""
+    assert (other.dre("ledger", "verify").status, shop.dre("ledger", "verify").status) == (0, 0)
+
+
+def test_one_that_git_tracks_is_refused(shop: Shop) -> None:
+    shop.record("true")
+    subprocess.run(["git", "add", "-f", ".dre/ledger-id"], cwd=shop.folder, check=True)
+    answer = shop.dre("log")
+    assert (answer.status, "git tracks" in answer.err) == (3, True)
+    assert "FAIL" in shop.dre("doctor").out
+
+
+def test_a_healthy_workspace_makes_a_content_doctor(shop: Shop) -> None:
+    shop.record("true")
+    answer = shop.dre("doctor")
+    assert answer.status == 0, answer.out
+    found = findings(shop)
+    assert {what: state for what, (state, _) in found.items() if state != "ok"} == {"tracing": "note"}
+    assert found["history"][1].startswith("verified 11 of 11")
+    assert shop.dre("doctor", "--quiet").out == ""
+
+
+def test_before_anything_is_recorded_the_doctor_only_notes(tmp_path: Path) -> None:
+    answer = Shop(tmp_path).dre("doctor")
+    assert answer.status == 0
+    assert "note  recording" in answer.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_names_an_unreadable_spool(shop: Shop) -> None:
+    shop.record("true")
+    id = UUID("01a20b7a-79a4-772a-852c-21f212fd776b")
+    spool = shop.folder / ".dre" / "spool" / str(id)
+    spool.mkdir(mode=0o700)
+    (spool / "journal").write_bytes(b"\x05\x00\x00\x00nonsense" * 9)
+    (spool / "needles").write_bytes(b"")
+    for path in spool.iterdir():
+        path.chmod(0o600)
+    answer = shop.dre("doctor")
+    assert answer.status == 1
+    [line] = [line for line in answer.out.splitlines() if "FAIL" in line]
+    assert f"spool {short(id)}" in line
+    assert "journal" in line
+    assert "->" in line
+    log = shop.dre("log")
+    assert log.status == 0
+    assert "captured, not recorded" in log.err
+    assert spool.is_dir()
+
+
+def test_the_doctor_sees_a_folder_open_to_others_and_one_without_git(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.record("true")
+    state = Path(os.environ["XDG_STATE_HOME"]) / "dre"
+    state.chmod(0o755)
+    assert findings(shop)["memory"][0] == "FAIL"
+    state.chmod(0o700)
+    (shop.folder / ".dre").chmod(0o770)
+    assert findings(shop)["recording"][0] == "FAIL"
+    (shop.folder / ".dre").chmod(0o700)
+    (tmp_path / "bin").mkdir()
+    assert findings(shop, PATH=str(tmp_path / "bin"))["git"] == (
+        "note",
+        "not installed: the work tree is not seen",
+    )
+
+
+def test_tables_are_made_anew_and_are_the_same(shop: Shop) -> None:
+    shop.passes()
+    shop.fails()
+    before = shop.dre("log", "--json").out
+    tables = sqlite3.connect(shop.folder / ".dre" / "cache" / "tables.db")
+    tables.execute("update operations set command = 'something else'")
+    tables.commit()
+    tables.close()
+    assert "something else" in shop.dre("log").out
+    answer = shop.dre("projections", "rebuild", "operations")
+    assert answer.status == 0, answer.err
+    assert answer.out == f"operations: made anew from {len(shop.events())} events\n"
+    assert shop.dre("log", "--json").out == before
+    assert shop.dre("projections", "rebuild", "--json").json()["rebuilt"] == [
+        *("operations", "evidence", "verifications", "audit_trail", "users", "configuration")
+    ]
+    assert shop.dre("log", "--json").out == before
+
+
+def test_tables_that_cannot_go_on_say_where_and_the_doctor_fails(shop: Shop, flip: Flip) -> None:
+    shop.record("true")
+    position = shop.position_of("operation.completed")
+    flip("body", position, b"{", b"[")
+    shutil.rmtree(shop.folder / ".dre" / "cache")
+    log = shop.dre("log")
+    assert log.status == 0
+    assert f"stuck at event {position}" in log.err
+    doctor = shop.dre("doctor")
+    assert (doctor.status, f"stuck at event {position}" in doctor.out) == (1, True)
+    rebuild = shop.dre("projections", "rebuild", "operations")
+    assert (rebuild.status, f"stuck at event {position}" in rebuild.err) == (3, True)
