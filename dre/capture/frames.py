@@ -37,7 +37,8 @@ class Frames:
         self.name = name
         self._spool = spool
         self._fd = spool.open_file(name)
-        self.size = os.fstat(self._fd).st_size
+        state = os.fstat(self._fd)
+        self.size, self.changed_ns = state.st_size, state.st_mtime_ns
         self.end = self.count = 0
         self._window, self._window_at = b"", 0
 

@@ -111,7 +111,7 @@ class _Story:
         if self.start is None:
             raise self._refused("the start is missing")
         kept, lost = self.end or (self.pieces.total, 0)
-        closed = os.stat(JOURNAL, dir_fd=self._spool.fd, follow_symlinks=False).st_mtime_ns if self.end else None
+        closed = self._frames.changed_ns if self.end and self._frames else None
         return Recording(
             state=state,
             start=self.start,
