@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 # Names in pieces, so that this file does not break the rule it holds.
@@ -36,12 +37,17 @@ def test_only_the_lock_file_names_a_package_registry(root: Path, tracked: list[P
 def test_nothing_is_left_undone_and_no_test_is_left_out(root: Path, tracked: list[Path]) -> None:
     sources = [path for path in tracked if path.suffix in {".py", ".sh"} or path.name in {"Makefile", "run"}]
     undone = [
-        f"{path.relative_to(root)}:{number}: {line.strip()}"
+        f"{path.relative_to(root)}: {found[0]}"
         for path in sources
-        for number, line in enumerate(path.read_text().splitlines(), start=1)
-        if UNDONE.search(line)
+        if (found := UNDONE.search(without_strings(path) if path.suffix == ".py" else path.read_text()))
     ]
     assert undone == []
+
+
+def without_strings(path: Path) -> str:
+    """A test may hold the source of another program, whatever that one leaves out."""
+    with path.open("rb") as file:
+        return "".join(token.string for token in tokenize.tokenize(file.readline) if token.type != tokenize.STRING)
 
 
 def test_the_import_contracts_hold(root: Path) -> None:
