@@ -46,8 +46,7 @@ class Place(msgspec.Struct, frozen=True):
 
 def show(screen: Screen, detail: OperationDetail, findings: Findings, place: Place, *, now_ms: int) -> None:
     headline(screen, detail, altered=bool(place.altered))
-    for altered in place.altered:
-        screen.say(" " * (_LABEL + 2), f"event {altered.position}: {altered.detail}")
+    labelled(screen, "", [f"event {altered.position}: {altered.detail}" for altered in place.altered])
     why(screen, detail, findings)
     labelled(screen, "seen", [" · ".join(_seen(detail))])
     if detail.verdict:
@@ -74,8 +73,7 @@ def why(screen: Screen, detail: OperationDetail, findings: Findings) -> None:
         _say_failing(screen, failing)
     if findings.more:
         screen.say(" " * (_LABEL + 4), f"and {findings.more:,} more (dre show {detail.short} --json)")
-    for reason in others[:_SHOWN_REASONS]:
-        screen.say(" " * (_LABEL + 2), reason)
+    labelled(screen, "", others[:_SHOWN_REASONS])
     if len(others) > _SHOWN_REASONS:
         screen.say(" " * (_LABEL + 2), f"and {len(others) - _SHOWN_REASONS} more reasons (--json)")
     if findings.tail:
@@ -185,5 +183,6 @@ def _wrapped(screen: Screen, items: Sequence[str], between: str = "   ") -> list
 
 
 def labelled(screen: Screen, label: str, lines: Sequence[str]) -> None:
-    for at, line in enumerate(lines):
-        screen.say("  ", Mark(f"{label if at == 0 else '':<{_LABEL}}", "dim"), line)
+    folded = [part for line in lines for part in screen.folded(line, _LABEL + 2)]
+    for at, line in enumerate(folded):
+        screen.say("  ", Mark(f"{label:<{_LABEL}}", "dim") if label and at == 0 else " " * _LABEL, line)

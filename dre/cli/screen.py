@@ -29,10 +29,13 @@ Piece = str | Mark
 
 
 class Screen:
-    """`columns`: how wide a line may become where something has to be cut or aligned."""
+    """
+    `columns`: how wide a line may become where something has to be cut or aligned. `folds`: sentences are folded to
+    that width too; only for eyes, since whoever searches a file wants lines as they were said.
+    """
 
-    def __init__(self, out: TextIO, *, color: bool, columns: int) -> None:
-        self._out, self._color, self.columns = out, color, columns
+    def __init__(self, out: TextIO, *, color: bool, columns: int, folds: bool) -> None:
+        self._out, self._color, self.columns, self._folds = out, color, columns, folds
 
     def say(self, *pieces: Piece) -> None:
         """One line."""
@@ -55,12 +58,16 @@ class Screen:
         for row in rows:
             self.say(" " * indent, *self._aligned(row, widths))
 
-    def flush(self) -> None:
-        self._out.flush()
-
-    def raw(self, text: str) -> None:
-        """Text that is safe already."""
-        self._out.write(text)
+    def folded(self, text: str, indent: int) -> list[str]:
+        """A sentence in lines that fit after an indent; in one line where nobody's eyes are."""
+        lines = [safe.line(text)]
+        room = max(self.columns - indent, _NARROWEST // 2)
+        while self._folds and safe.width(lines[-1]) > room:
+            head, space, _ = safe.cut(lines[-1], room + 2)[:-1].rpartition(" ")
+            if not space:
+                break  # one long word: the terminal breaks it where it ends
+            lines[-1:] = [head, lines[-1][len(head) + 1 :]]
+        return lines
 
     def _aligned(self, row: Sequence[Piece], widths: Sequence[int]) -> Iterable[Piece]:
         for piece, columns in zip(row, widths, strict=True):
@@ -79,7 +86,7 @@ def on(stream: TextIO, *, color: bool, environment: Mapping[str, str]) -> Screen
     """The screen that this stream is; `color` False whatever it is."""
     terminal = is_terminal(stream)
     wanted = color and terminal and not environment.get("NO_COLOR") and environment.get("TERM", "dumb") != "dumb"
-    return Screen(stream, color=wanted, columns=_columns() if terminal else _PLAIN_WIDTH)
+    return Screen(stream, color=wanted, columns=_columns() if terminal else _PLAIN_WIDTH, folds=terminal)
 
 
 def is_terminal(stream: TextIO) -> bool:
