@@ -1,6 +1,7 @@
 """The surroundings of a run: machine, limits, variables, and which file the command was. Nothing of it is run."""
 
 import os
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -16,6 +17,7 @@ from dre.domain.events import Text
 LARGEST_TOOL = 64 << 20
 _LONGEST_FIRST_LINE = 256
 _LIMITS = {0: "cpu", 1: "fsize", 2: "data", 3: "stack", 4: "core", 5: "rss", 6: "nproc", 7: "nofile", 9: "as"}
+_PYTHON = re.compile(rb"python(\d+\.\d+)")
 _SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL", "AUTH", "COOKIE", "PRIVATE")
 
 
@@ -85,7 +87,7 @@ def _tools(argv: Sequence[bytes], cwd: bytes, variables: Mapping[str, bytes], re
     found: dict[bytes, Tool] = {}
     for name in names:
         path = _resolve(name, cwd, variables.get("PATH", b""))
-        if path and path not in found and (tool := _tool(name, path, redactor)):
+        if path and path not in found and (tool := _tool(name, path, cwd, variables.get("PATH", b""), redactor)):
             found[path] = tool
     return list(found.values())
 
@@ -100,7 +102,7 @@ def _resolve(name: bytes, cwd: bytes, path: bytes) -> bytes | None:
     return None
 
 
-def _tool(name: bytes, path: bytes, redactor: Redactor) -> Tool | None:
+def _tool(name: bytes, path: bytes, cwd: bytes, search: bytes, redactor: Redactor) -> Tool | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -117,7 +119,7 @@ def _tool(name: bytes, path: bytes, redactor: Redactor) -> Tool | None:
             modified_at=state.st_mtime_ns // 1_000_000,
             digest=_digest(fd, state.st_size),
             first_line=redactor.text(head.partition(b"\n")[0]) if head.startswith(b"#!") else None,
-            version=_version(path, head) or None,
+            version=_version(path, head, cwd, search) or None,
         )
     finally:
         os.close(fd)
@@ -132,9 +134,15 @@ def _digest(fd: int, size: int) -> str | None:
     return whole.hexdigest()
 
 
-def _version(path: bytes, head: bytes) -> str:
-    """Of what runs on a virtual environment's Python: its note says which one that is."""
-    interpreter = head[2:].split(b"\n")[0].strip().split(b" ")[0] if head.startswith(b"#!") else path
+def _version(path: bytes, head: bytes, cwd: bytes, search: bytes) -> str:
+    """Python's, where a virtual environment's note or the file's own name says it."""
+    interpreter = path
+    if head.startswith(b"#!"):
+        words = head[2:].split(b"\n")[0].split()
+        named = words[1] if len(words) > 1 and os.path.basename(words[0]) == b"env" else (words or [b""])[0]
+        interpreter = _resolve(named, cwd, search) or b""
     if not os.path.basename(interpreter).startswith(b"python"):
         return ""
-    return venv_version(os.path.dirname(os.path.dirname(interpreter)))
+    by_name = _PYTHON.fullmatch(os.path.basename(os.path.realpath(interpreter)))
+    note = venv_version(os.path.dirname(os.path.dirname(interpreter)))
+    return note or (by_name[1].decode() if by_name else "")

@@ -165,7 +165,7 @@ class _Ingest:
             said.append(Observation("workspace", "partial", detail))
         ended = ended_fact(self._id, recording, gathered.tree_after)
         await self._append(lambda known: self._whole(known, kept, ended, late, said))
-        return await self._done(late)
+        return await self._done(still_open=late.state == "open")
 
     def _whole(
         self,
@@ -200,24 +200,25 @@ class _Ingest:
     async def _what_came_late(self, complete: EvidenceComplete, known: Sequence[Recorded]) -> Ingested:
         """The operation is history; what its descendants wrote since is one more item of evidence."""
         told = any(isinstance(one.event, EvidenceCollected) and one.event.kind == "late_output" for one in known)
+        if complete.late_output != "open" or told:
+            return await self._done(still_open=False)
         late = read_late(self._spool)
-        if complete.late_output == "open" and not told:
-            if late.state == "open":
-                return await self._told("late output open")
-            kept, _ = await keep(self._into.blobs, list(late_output(self._spool, late, self._redactor())))
-            await self._append(
-                lambda known: [item.collected(operation_event_id(self._id, len(known)), self._id) for item in kept]
-            )
-        return await self._done(late)
+        if late.state == "open":
+            return await self._told("late output open")
+        kept, _ = await keep(self._into.blobs, list(late_output(self._spool, late, self._redactor())))
+        await self._append(
+            lambda known: [item.collected(operation_event_id(self._id, len(known)), self._id) for item in kept]
+        )
+        return await self._done(still_open=False)
 
-    async def _done(self, late: Late) -> Ingested:
+    async def _done(self, *, still_open: bool) -> Ingested:
         """The raw output goes as soon as what was made of it is history."""
         needed = is_needed(self._home, self._spool, this_boot(), time.time_ns() // 1_000_000)
-        if late.state != "open" and not needed:
+        if not still_open and not needed:
             self._spool.discard()
             return await self._told("recorded")
         self._spool.drop(OUTPUT, f"{OUTPUT}.timing", "index", "index.after", *([] if needed else ["objects"]))
-        return await self._told("late output open" if late.state == "open" else "recorded")
+        return await self._told("late output open" if still_open else "recorded")
 
     def _nothing_ran(self) -> Ingested:
         """A recorder that is only just beginning looks the same, for a moment."""

@@ -42,7 +42,7 @@ async def find_neighbours(
         return []
     top = recording.before.top
     found = {one.id: one for one in await _recorded(store, top)}
-    found.update((one.id, one) for one in _waiting(spools, spool.id, top, boot_id))
+    found.update((one.id, one) for one in _waiting(spools, spool.id, top, ended_wall_ns(recording), boot_id))
     found.pop(spool.id, None)
     return list(found.values())
 
@@ -75,7 +75,10 @@ def later_tree(spools: Spools, neighbours: Sequence[Neighbour], ended_ns: int) -
 
 def is_needed(spools: Spools, spool: Spool, boot_id: str, now_ms: int) -> bool:
     """Whether an older recording that is not yet history ended before this one took its tree: it is its tree after."""
-    before = read_opening(spool)[1]
+    try:
+        before = read_opening(spool)[1]
+    except SpoolRefused:
+        return False  # it is history already, and of no use to another
     if before is None or not before.tree:
         return False
     older = [id for id in spools.ids() if id < spool.id and now_ms - (id.int >> 80) < _WAITED_FOR_MS]
@@ -130,7 +133,8 @@ def _of_fact(fact: OperationStarted, ended_ns: int) -> Neighbour:
     return Neighbour(fact.id, fact.parent, fact.timestamp * 1_000_000, ended_ns, tree, taken_at * 1_000_000)
 
 
-def _waiting(spools: Spools, than: UUID, top: bytes, boot_id: str) -> Iterator[Neighbour]:
+def _waiting(spools: Spools, than: UUID, top: bytes, until_ns: int, boot_id: str) -> Iterator[Neighbour]:
+    """In the order of their beginnings, up to the first whose tree is of any use to who ended at `until_ns`."""
     for id in spools.ids():
         try:
             other = spools.open(id)
@@ -143,6 +147,8 @@ def _waiting(spools: Spools, than: UUID, top: bytes, boot_id: str) -> Iterator[N
             if start and before and before.top == top:
                 ended_ns = _ended_ns(other, boot_id) if id < than else 0
                 yield Neighbour(id, start.parent, start.wall_ns, ended_ns, before.tree, before.wall_ns)
+                if id > than and before.tree and before.wall_ns >= until_ns:
+                    return
 
 
 def _ended_ns(spool: Spool, boot_id: str) -> int:

@@ -178,6 +178,8 @@ def _open_folder(name: str, parent: int | None, shown: str) -> int:
         fd = os.open(name, _FOLDER, dir_fd=parent)
     except NotADirectoryError:
         raise SpoolRefused(f"{shown} is a symbolic link or a file, not a folder", hint="find out who made it") from None
+    except PermissionError as error:
+        raise SpoolRefused(f"{shown} cannot be opened: {error.strerror}", hint="find out who owns it") from None
     if wrong := _not_ours(os.fstat(fd)):
         os.close(fd)
         raise SpoolRefused(f"{shown} {wrong}", hint="find out who made it; then delete it")

@@ -23,6 +23,7 @@ from dre.shim.journal import encode, frames, named, pairs
 
 Fact = TypeVar("Fact", bound=DomainEvent)
 DRE = os.path.join(os.path.dirname(sys.executable), "dre")
+PROGRAM = Path(__file__).parent / "programs" / "ingest.py"
 PATIENCE_S = 60.0
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 
@@ -20,7 +21,8 @@ async def main(spools: str, history: str) -> int:
         found = await ingest_pending(spools, into, Rules())
         await appender.close()
     for one in found:
-        print(one.operation_id, one.state, one.error)
+        print(one.operation_id, one.state, one.error, file=sys.stderr)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     return 0 if all(one.state in ("recorded", "busy", "late output open") for one in found) else 1
 
 
