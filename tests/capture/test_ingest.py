@@ -36,7 +36,7 @@ async def test_a_run_becomes_history_and_its_spool_goes(repository: Place, histo
     assert completed.usage is not None
     assert completed.duration_us > 0
     assert completed.tree_after not in (None, started.git.tree)
-    assert await history.content(id, "output") == b"one\ntwo\n"
+    assert sorted((await history.content(id, "output")).splitlines()) == [b"one", b"two"]
     assert b"+x = 1" in await history.content(id, "diff")
     assert json.loads(await history.content(id, "changes"))["files"][0]["path"] == "new.py"
     assert json.loads(await history.content(id, "environment"))["gitVersion"]

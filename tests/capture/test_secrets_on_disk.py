@@ -103,7 +103,7 @@ async def test_a_secret_in_two_writes_with_the_other_output_between(place: Place
     id = place.wrap("sh", "-c", script, environment={"API_TOKEN": SECRET})
     await history.take(place)
 
-    assert await history.content(id, "output") == b"[redacted:known-value]noise\n"
+    assert (await history.content(id, "output")).replace(b"noise\n", b"") == b"[redacted:known-value]"
 
 
 async def test_a_spool_that_cannot_be_redacted_is_not_ingested(place: Place, history: History) -> None:

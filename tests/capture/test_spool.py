@@ -17,7 +17,8 @@ from dre.errors import SpoolRefused
 from dre.shim import journal as kinds
 from dre.shim.stream import ROOM
 
-SCRIPT = "echo one; sleep .01; echo two >&2; sleep .01; echo three; exit 3"
+WAIT = "while ! [ -e {0} ]; do sleep .01; done"
+SCRIPT = f"echo one; {WAIT.format('a')}; echo two >&2; {WAIT.format('b')}; echo three; exit 3"
 
 
 def read(spool: Path, boot_id: str = "") -> Recording | None:
@@ -41,7 +42,17 @@ def refusal(spool: Path) -> str:
 
 @pytest.fixture
 def spool(repository: Place) -> Path:
-    return repository.spools / str(repository.wrap("sh", "-c", SCRIPT))
+    """Three pieces of output, each in its own time: what was delivered was recorded before."""
+    with repository.start("sh", "-c", SCRIPT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        (repository.top / "a").touch()
+        while process.stderr.readline() != b"two\n":
+            pass
+        (repository.top / "b").touch()
+        process.communicate()
+    return repository.spool()
 
 
 @pytest.fixture
