@@ -58,7 +58,7 @@ def command(asked: Asked, name: str, value: str, user: bool) -> None:  # noqa: F
 
 async def _set(asked: Asked, key: Key, value: Any, scope: Scope) -> None:
     try:
-        async with opened(asked, caught_up=False) as engine:
+        async with opened(asked) as engine:
             if engine.blocked is not None:
                 raise engine.blocked
             folder = engine.settings.config_home if scope == "user" else engine.dot_dre.path

@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Coroutine
 from typing import TypeVar
 
+from dre.adapters.filesystem.begin import CI_MARKER
 from dre.capture.ingest import Ingested
 from dre.cli.asked import Asked
 from dre.composition import Engine, open_engine, read_settings, record_pending
@@ -33,6 +34,7 @@ async def opened(asked: Asked, *, caught_up: bool = True) -> AsyncIterator[Engin
     Raises what `open_engine` raises.
     """
     async with open_engine(read_settings(asked.directory, os.environ)) as engine:
+        asked.color = asked.color and not os.path.lexists(engine.dot_dre.within(CI_MARKER))
         for note in engine.notes:
             asked.note(note)
         if engine.blocked is not None:

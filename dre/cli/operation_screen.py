@@ -160,7 +160,9 @@ def _folder(cwd: Text) -> str:
 
 
 def _item(item: Item) -> str:
-    return f"{item.name} erased" if item.erased else f"{item.name} {words.size(item.size_bytes)}"
+    """A report by the name that its command gave it, as the reasons do."""
+    name = str(item.metadata.get("source") or item.name)
+    return f"{name} erased" if item.erased else f"{name} {words.size(item.size_bytes)}"
 
 
 def _record(place: Place) -> str:

@@ -1,12 +1,19 @@
 """`dre verify` and `dre ledger verify`: intact, altered, failed, unknown, and the exit status that says which."""
 
+import asyncio
 import json
+import os
 import shutil
 from pathlib import Path
+from uuid import UUID
 
+import msgspec
 import pytest
 from cli.conftest import Flip
 from cli.shop import Shop
+
+from dre.composition import open_engine, read_settings
+from dre.verification.follower import VERIFIERS, judge_again
 
 
 def blob_of(shop: Shop, name: str) -> Path:
@@ -36,6 +43,29 @@ def test_verifying_twice_judges_once(shop: Shop) -> None:
     for _ in range(2):
         assert shop.dre("verify").status == 0
     assert len(shop.events()) == before
+
+
+def test_a_verdict_of_older_verifiers_is_judged_anew_once(shop: Shop) -> None:
+    id = UUID(shop.passes())
+    older = [msgspec.structs.replace(verifier, name=verifier.name.replace("/1", "/0")) for verifier in VERIFIERS]
+
+    async def judge_as_before() -> None:
+        async with open_engine(read_settings(str(shop.folder), os.environ)) as engine:
+            await judge_again(
+                engine.store, engine.appender, engine.blobs, actor=engine.actor, operation_id=id, verifiers=older
+            )
+
+    asyncio.run(judge_as_before())
+    assert judges(shop) == {"programmatic/0", "structural/0"}
+    assert shop.dre("verify").status == 0
+    assert judges(shop) == {verifier.name for verifier in VERIFIERS}
+    known = len(shop.events())
+    assert shop.dre("verify").status == 0
+    assert len(shop.events()) == known
+
+
+def judges(shop: Shop) -> set[str]:
+    return {judged["verifier"] for judged in shop.dre("show", "--json").json()["verdict"]["judged"]}
 
 
 def test_altered_evidence_is_named_first_and_is_1(shop: Shop) -> None:

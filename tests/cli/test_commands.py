@@ -256,6 +256,8 @@ def test_colour_needs_a_terminal_that_wants_it(shop: Shop, variable: str) -> Non
     assert b"\x1b[" not in _on_a_terminal(shop, "log", **{"TERM": "xterm", variable: "dumb"})
     assert b"\x1b[" not in _on_a_terminal(shop, "log", "--no-color", TERM="xterm")
     assert "\x1b" not in shop.dre("log", TERM="xterm").out
+    shop.dre("init", "--ci-mode")
+    assert b"\x1b[" not in _on_a_terminal(shop, "log", TERM="xterm", NO_COLOR="")
 
 
 def _on_a_terminal(shop: Shop, *words: str, **environment: str) -> bytes:
