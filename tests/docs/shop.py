@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,7 @@ _VARIES = (
     (r"\b[\d.,]+ (ms|s|min \d+ s)\b", "LENGTH"),
     (r"\bin [\d.]+s\b", "in LENGTH"),
     (r"\b[\d.,]+ (bytes|KB|MB)", "SIZE"),
+    (r"\b\d+ blobs\b", "N blobs"),  # equal contents are one
     (r"\b(?=[0-9A-Z]{4}\b)[0-9A-HJKMNP-TV-Z]{4}\b", "ID"),
 )
 
@@ -105,8 +107,16 @@ class Shop:
                 seen += part
         os.close(master)
         shell.wait(_PATIENCE_S)
+        self._take_a_breath()
         text = seen.decode().replace("\r\n", "\n").replace(str(self._home), HOME)
         return text.replace(f" on {os.uname().nodename} ", f" on {HOST} ")
+
+    def _take_a_breath(self) -> None:
+        """Until what was captured is recorded, so that the next screen has it on the busiest machine too."""
+        spool = self._folder / ".dre" / "spool"
+        deadline = time.monotonic() + _PATIENCE_S
+        while spool.exists() and any(spool.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def alike(text: str) -> str:
