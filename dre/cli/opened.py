@@ -34,7 +34,7 @@ async def opened(asked: Asked, *, caught_up: bool = True) -> AsyncIterator[Engin
     Raises what `open_engine` raises.
     """
     async with open_engine(read_settings(asked.directory, os.environ)) as engine:
-        asked.color = asked.color and not os.path.lexists(engine.dot_dre.within(CI_MARKER))
+        asked.color = asked.color and not _in_ci(engine)
         for note in engine.notes:
             asked.note(note)
         if engine.blocked is not None:
@@ -44,6 +44,10 @@ async def opened(asked: Asked, *, caught_up: bool = True) -> AsyncIterator[Engin
         if caught_up:
             await _catch_up(asked, engine)
         yield engine
+
+
+def _in_ci(engine: Engine) -> bool:
+    return os.path.lexists(engine.dot_dre.within(CI_MARKER))
 
 
 async def _record_pending(asked: Asked, engine: Engine) -> None:
