@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import stat
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -129,13 +130,17 @@ def load(directory: str, dot_dre: str | None, environment: Mapping[str, str]) ->
 def read_file(path: str, scope: Scope) -> dict[str, Any]:
     """The keys that one file sets, checked; nothing when it does not exist."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be opened: {error.strerror}") from None
-    with os.fdopen(fd, "rb") as file:
-        text = file.read(LARGEST_FILE + 1)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe would hold us up for ever
+            raise ConfigurationError(f"{path} is not a regular file")
+        text = os.pread(fd, LARGEST_FILE + 1, 0)
+    finally:
+        os.close(fd)
     if len(text) > LARGEST_FILE:
         raise ConfigurationError(f"{path} is larger than 1 MiB")
     return _checked(path, text, scope)

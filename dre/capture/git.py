@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
+from dre.capture import regular
+
 PATIENCE_S = 120
 _CAREFUL = (
     *("-c", "core.fsmonitor=false"),
@@ -112,8 +114,7 @@ def _without_places() -> dict[str, str]:
 
 def _read(path: bytes) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read(1 << 16)
+        return regular.read(path, 1 << 16)[0]
     except OSError:
         return b""
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from dre.capture import regular
 from dre.domain.workspace import Syntax
 
 LARGEST = 1 << 20
@@ -114,10 +115,10 @@ def project_python(top: bytes, environment: Mapping[str, bytes]) -> _Version | N
 
 def venv_version(folder: bytes) -> str:
     try:
-        with open(os.path.join(folder, b"pyvenv.cfg"), "rb") as file:
-            lines = file.read(1 << 14).decode("utf-8", "replace").splitlines()
+        note, _ = regular.read(os.path.join(folder, b"pyvenv.cfg"), 1 << 14)
     except OSError:
         return ""
+    lines = note.decode("utf-8", "replace").splitlines()
     pairs = {name.strip(): value.strip() for name, equals, value in (line.partition("=") for line in lines) if equals}
     return pairs.get("version", pairs.get("version_info", ""))[:40]
 

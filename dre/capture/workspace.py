@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -9,6 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from dre.capture import regular
 from dre.capture.git import Git, GitRefused
 from dre.capture.recording import Before, Recording
 from dre.capture.redaction import Redactor, Secret, Tally
@@ -20,6 +22,7 @@ from dre.domain.workspace import ChangedFile, Changes, ChangeStatus
 MOST_FILES = 2000
 MOST_CONTENT_BYTES = 256 << 20
 LARGEST_PATCH = 4 << 20
+LARGEST_INDEX = 512 << 20  # some four million files
 CUT = b"\n[the changes go on; what is more than 4 MiB is not kept]\n"
 LATE_NS = 60 * 10**9
 _PIECE = 1 << 20
@@ -97,6 +100,8 @@ def _look(
     index, objects = os.path.join(spool.path, "index.after"), os.path.join(spool.path, "objects")
     with contextlib.suppress(FileExistsError):
         os.mkdir(objects, 0o700)
+    if not stat.S_ISDIR(os.lstat(objects).st_mode):
+        raise GitRefused("something else stands in place of the recorder's objects")  # git would write through a link
     git = Git(before.top, index, objects, [later.objects] if later and later.objects else [])
     partial: list[str] = []
     if later is None:
@@ -259,11 +264,11 @@ def _copy_with_time(source: bytes, target: str) -> None:
     changed in the moment the index was written.
     """
     try:
-        found = os.stat(source)
-        with open(source, "rb") as index:
-            content = index.read()
+        content, found = regular.read(source, LARGEST_INDEX + 1)
     except FileNotFoundError:
         return  # nothing was ever added
+    if len(content) > LARGEST_INDEX:
+        raise GitRefused(f"the index is larger than {LARGEST_INDEX >> 20} MiB")
     with open(target, "xb") as copy:
         copy.write(content)
     os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
@@ -271,8 +276,7 @@ def _copy_with_time(source: bytes, target: str) -> None:
 
 def _content(path: bytes) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read(_PIECE)
+        return regular.read(path, _PIECE)[0]
     except OSError:
         return b""
 

@@ -12,6 +12,7 @@ from capture.recorded import History, Place, states
 
 from dre.capture import workspace
 from dre.capture.syntax import Parser, conflict_marker, project_python
+from dre.domain.evidence import EvidenceComplete
 from dre.domain.operation import OperationCompleted, OperationStarted
 
 
@@ -376,3 +377,42 @@ async def test_without_git_it_says_so(repository: Place, history: History, monke
 
     [said] = await history.observations(id, "workspace")
     assert (said.state, said.detail) == ("not observed", "git cannot be run: No such file or directory")
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("rm .git/index; mkfifo .git/index", "not a regular file"),
+        ("rm .git/index; truncate -s 1G .git/index", "larger than 512 MiB"),
+        ("rm -rf .git; mkfifo .git", "no longer there"),
+    ],
+)
+async def test_what_stands_in_place_of_git_s_files_holds_nobody_up(
+    script: str, said: str, repository: Place, history: History
+) -> None:
+    id = repository.wrap("sh", "-c", script)
+    assert states(await history.take(repository)) == ["recorded"]
+    complete = await history.one(id, EvidenceComplete)
+    assert [said in one.detail for one in complete.observations if one.subject == "workspace"] == [True]
+
+
+async def test_a_pipe_in_place_of_a_virtual_environment_s_note_holds_nobody_up(
+    repository: Place, history: History
+) -> None:
+    found = await changes(
+        repository, history, "sh", "-c", "mkdir -p .venv && mkfifo .venv/pyvenv.cfg && echo x = 1 > b.py"
+    )
+    assert found["by name"]["b.py"]["syntax"] == "parses"
+
+
+async def test_git_never_writes_through_a_link_in_place_of_its_objects(
+    repository: Place, history: History, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    script = f"cd .dre/spool/*/ && rm -rf objects && ln -s {elsewhere} objects; cd ../../..; echo x > new"
+    id = repository.wrap("sh", "-c", script)
+    assert states(await history.take(repository)) == ["recorded"]
+    complete = await history.one(id, EvidenceComplete)
+    assert ["stands in place" in one.detail for one in complete.observations if one.subject == "workspace"] == [True]
+    assert list(elsewhere.iterdir()) == []

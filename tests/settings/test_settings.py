@@ -1,6 +1,7 @@
 """Settings: the strongest voice wins, and every mistake is named by file, line and key."""
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,18 @@ def load(workspace: Path, user: Path, **environment: str) -> settings.Settings:
 
 def configure(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text)
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(workspace: Path, user: Path) -> None:
+    os.mkfifo(workspace / "config.json", 0o600)
+    with pytest.raises(ConfigurationError, match="not a regular file"):
+        load(workspace, user)
+
+
+def test_a_folder_in_place_of_a_file_is_named(workspace: Path, user: Path) -> None:
+    (workspace / "config.json").mkdir()
+    with pytest.raises(ConfigurationError, match=r"config\.json is not a regular file"):
+        load(workspace, user)
 
 
 def test_without_any_file_the_defaults_hold(workspace: Path, user: Path) -> None:

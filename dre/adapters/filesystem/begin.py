@@ -40,6 +40,7 @@ def begin(directory: str, state: StateHome, *, ci_mode: bool) -> Begun:
     except (LedgerMissing, WorkspaceRefused):
         if os.path.exists(os.path.join(path, "ledger-id")) or os.path.exists(os.path.join(path, "ledger.db")):
             raise
+        _check_nothing_waits(path)
         found = None
     if found is not None and found.standing == "unknown":
         raise WorkspaceRefused(f"{path} was not made on this machine", hint="dre trust shows what accepting it means")
@@ -111,12 +112,29 @@ def _begin_anew(path: str, lost_ledger: UUID | None, state: StateHome) -> Begun:
     return Begun(path, ledger_id, True, lost_ledger, lost)
 
 
+def _check_nothing_waits(path: str) -> None:
+    """Who made the recordings in a folder without an id is not known: they would become this user's history."""
+    spools = os.path.join(path, "spool")
+    if os.path.isdir(spools) and os.listdir(spools):
+        raise WorkspaceRefused(
+            f"{spools} holds recordings, but there is no ledger-id that says where they are from",
+            hint="find out who made them; delete them, then dre init",
+        )
+
+
 def _renew(path: str, state: StateHome) -> UUID:
-    """Another ledger id in the same folder; what waits in the spool belongs to it from now on."""
+    """Another ledger id in the same folder, in one step; what waits in the spool belongs to it from now on."""
     ledger_id = _new_id()
     id_file = os.path.join(path, "ledger-id")
-    if os.path.lexists(id_file):
-        os.unlink(id_file)  # a kill before the next line leaves a folder without an id: dre init makes one
+    draft = f"{id_file}.{ledger_id}"
+    state.adopt(ledger_id, os.path.realpath(path))
+    with os.fdopen(
+        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "wb"
+    ) as file:
+        file.write(f"{ledger_id}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, id_file)
     dot_dre.make(path, ledger_id, state)
     return ledger_id
 

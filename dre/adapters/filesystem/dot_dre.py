@@ -13,6 +13,7 @@ from dre.errors import LedgerMissing, WorkspaceRefused
 
 NAME = ".dre"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe in its place must not hold us up
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 Standing = Literal["here", "moved", "copied", "unknown"]
 
@@ -193,8 +194,11 @@ def _is_owned(path: str) -> bool:
 
 def read_id(path: str) -> UUID | None:
     try:
-        fd = os.open(os.path.join(path, "ledger-id"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(os.path.join(path, "ledger-id"), _READ)
     except OSError:
         return None
-    with os.fdopen(fd, "rb") as file:
-        return ledger_id_from(file.read(64).decode(errors="replace").strip())
+    try:
+        is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        return ledger_id_from(os.read(fd, 64).decode(errors="replace").strip()) if is_file else None
+    finally:
+        os.close(fd)

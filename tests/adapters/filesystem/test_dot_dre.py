@@ -191,6 +191,28 @@ def test_a_ledger_without_its_id_is_not_given_a_new_one(shop: Path, state: State
         begin.begin(str(shop), state, ci_mode=False)
 
 
+def test_a_pipe_in_place_of_the_id_is_refused_and_not_waited_for(shop: Path, state: StateHome) -> None:
+    made = start(shop, state)
+    (made / "ledger-id").unlink()
+    os.mkfifo(made / "ledger-id", 0o600)
+    with pytest.raises(WorkspaceRefused, match="ledger-id"):
+        dot_dre.inspect(str(made), state)
+    with pytest.raises(WorkspaceRefused, match="ledger-id"):
+        start(shop, state)
+
+
+def test_recordings_of_nobody_knows_whom_do_not_become_history(shop: Path, state: StateHome) -> None:
+    """As they come in an archive: a folder of ours, a recording in it, and no id."""
+    recording = shop / ".dre" / "spool" / "01a20b91-9fc1-7ee4-ab6d-7dbf1ac6c336"
+    recording.mkdir(parents=True)
+    (shop / ".dre").chmod(0o700)
+    with pytest.raises(WorkspaceRefused, match="holds recordings"):
+        start(shop, state)
+    assert dot_dre.read_id(str(shop / ".dre")) is None
+    recording.rmdir()
+    assert start(shop, state) == shop / ".dre"
+
+
 def test_the_kept_head_only_grows(state: StateHome) -> None:
     ledger_id = UUID(int=5)
     state.adopt(ledger_id, "/somewhere/.dre")
