@@ -62,12 +62,12 @@ class Home:
     def _read_id(self) -> str:
         try:
             fd = os.open("ledger-id", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
+            with open(fd, "rb") as file:
+                text = file.read(_LONGEST_ID).decode("ascii", "replace").strip()
         except FileNotFoundError:
             return ""
         except OSError as error:
             raise Untrusted(f"{self._shown}/ledger-id: {os.strerror(error.errno or 0)}") from None
-        with open(fd, "rb") as file:
-            text = file.read(_LONGEST_ID).decode("ascii", "replace").strip()
         if not is_id(text):
             raise Untrusted(f"{self._shown}/ledger-id is not an id")
         return text
@@ -130,6 +130,8 @@ def state_home() -> bytes:
     place = os.environb.get(b"XDG_STATE_HOME", b"")
     if not place.startswith(b"/"):  # the specification: a relative path is to be ignored
         place = os.path.join(os.path.expanduser(b"~"), b".local/state")
+    if not place.startswith(b"/"):
+        raise Untrusted("there is no home folder (HOME or XDG_STATE_HOME names one)")
     path = os.path.join(place, b"dre")
     if not os.path.isdir(path):
         os.makedirs(place, 0o700, exist_ok=True)
