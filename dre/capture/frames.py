@@ -12,7 +12,8 @@ from dre.shim.journal import CLOCK, HEAD, START
 LONGEST = 32 << 20
 _LAST_KIND = 11
 _WINDOW = 1 << 20
-_SEARCHED = 64 << 20  # how much is checksummed to find out whether damage has whole frames behind it
+_SEARCHED = 8 << 20  # how far damage is looked through; no frame that a recorder cuts is that long
+_CHECKSUMMED = 64 << 20
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -102,14 +103,12 @@ class Frames:
 
     def _frame_behind(self) -> bool:
         """Damage hides what follows it; a cut has nothing behind it."""
-        left = _SEARCHED
-        for at in range(self.end + 1, self.size - HEAD.size - CLOCK.size + 1):
+        left, last = _CHECKSUMMED, self.size - HEAD.size - CLOCK.size
+        for at in range(self.end + 1, min(last + 1, self.end + _SEARCHED)):
             length, _, kind = HEAD.unpack(self._bytes(at, HEAD.size))
             if not (START <= kind <= _LAST_KIND and CLOCK.size <= length <= LONGEST and at + length < self.size):
                 continue
             left -= length
-            if self._frame(at) is not None:
+            if left < 0 or self._frame(at) is not None:
                 return True
-            if left < 0:
-                break
-        return False
+        return self._holds_anything(self.end + _SEARCHED)

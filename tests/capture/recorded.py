@@ -1,6 +1,7 @@
 """Recordings by the real recorder, and a history of their own to take them into."""
 
 import dataclasses
+import fcntl
 import itertools
 import os
 import subprocess
@@ -59,13 +60,20 @@ class Place:
         return subprocess.Popen([DRE, "wrap", *words], **(settings | more))  # type: ignore[call-overload, no-any-return]
 
     def wrap(self, *words: str | bytes, environment: dict[str, str] | None = None, **more: object) -> UUID:
-        """Runs it to its end; the id of the recording."""
+        """Runs it, and waits until nobody writes to the recording any more; its id."""
         before = set(self.ids())
         with self.start(*words, env=os.environ | (environment or {}), **more) as process:
             said = process.communicate(timeout=PATIENCE_S)
         new = set(self.ids()) - before
         assert len(new) == 1, said
+        self.quiet(*new)
         return new.pop()
+
+    def quiet(self, id: UUID) -> Path:
+        """The spool, when shim, keeper and drainer have gone."""
+        spool = self.spools / str(id)
+        until(lambda: nobody_holds(spool), "the lock")
+        return spool
 
     def git(self, *words: str) -> str:
         return subprocess.run(["git", *words], cwd=self.top, check=True, capture_output=True, text=True).stdout.strip()
@@ -111,6 +119,16 @@ async def open_history(folder: Path) -> AsyncIterator[History]:
         appender = Appender(store)
         yield History(Into(store, appender, FileBlobStore(str(folder / "evidence")), "local-test"), folder)
         await appender.close()
+
+
+def nobody_holds(spool: Path) -> bool:
+    """Also not a process on its way to be another, which keeps what it has inherited for a moment longer."""
+    with (spool / "alive").open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 class JournalFile:

@@ -1,7 +1,6 @@
 """Whoever is killed, and whenever: history holds what was seen, once, and says what was not."""
 
 import asyncio
-import fcntl
 import os
 import pty
 import shutil
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from capture.recorded import DRE, PROGRAM, History, JournalFile, Place, open_history, states, until
+from capture.recorded import DRE, PROGRAM, History, JournalFile, Place, nobody_holds, open_history, states, until
 from shim.processes import alive, child
 
 from dre.capture import ingest
@@ -28,15 +27,6 @@ LEAD = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os
 def end(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     until(lambda: not alive(pid), f"the end of {pid}")
-
-
-def nobody_holds(spool: Path) -> bool:
-    with (spool / "alive").open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
 
 
 async def test_the_shim_is_killed(repository: Place, history: History) -> None:

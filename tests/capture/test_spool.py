@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from capture.recorded import JournalFile, Place, until
+from capture.recorded import JournalFile, Place
 
 from dre.capture.journal import read_late, read_recording, this_boot
 from dre.capture.recording import NothingRan, Recording
@@ -52,7 +52,7 @@ def spool(repository: Place) -> Path:
             pass
         (repository.top / "b").touch()
         process.communicate()
-    return repository.spool()
+    return repository.quiet(repository.ids()[0])
 
 
 @pytest.fixture
@@ -326,14 +326,13 @@ def test_random_bytes_are_refused_or_nothing(spool: Path, journal: JournalFile) 
 
 
 def test_late_output_is_read_by_the_same_rules(place: Place) -> None:
-    spool = place.spools / str(place.wrap("sh", "-c", "(sleep .3; echo late) & echo now"))
+    spool = place.quiet(place.wrap("sh", "-c", "(sleep .3; echo late) & echo now"))
     home = Spools(str(spool.parent))
     opened = home.open(UUID(spool.name))
     assert opened is not None
-    until(lambda: read_late(opened).state == "complete", "the drainer's end")
     late = JournalFile(spool / "late.journal")
 
-    assert read_late(opened).pieces.total == 5
+    assert (read_late(opened).state, read_late(opened).pieces.total) == ("complete", 5)
     late.write(late.frames[:-1])
     assert read_late(opened).state == "lost"
     late.write([*late.frames, late.frames[0]])
