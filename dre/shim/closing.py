@@ -17,7 +17,7 @@ def line(shown_id: str, status: int, failure: int, elapsed_ns: int, *, color: bo
     outcome = _outcome(status, failure)
     dot = "·" if _speaks_utf8() else "-"
     text = f"dre  captured {shown_id}  {outcome} {_length(elapsed_ns)}  {dot}  dre show {shown_id}"
-    if color and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb":
+    if color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") not in (None, "", "dumb"):
         text = DIM + text + PLAIN
     return text.encode() + b"\n"
 
@@ -60,7 +60,10 @@ def _length(elapsed_ns: int) -> str:
 
 
 def _speaks_utf8() -> bool:
-    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
-        if os.environ.get(name):
-            return "UTF-8" in os.environ[name].upper().replace("UTF8", "UTF-8")
+    """As the caller set it: in the C locale Python writes LC_CTYPE=C.UTF-8 into its own environment (PEP 538)."""
+    with open("/proc/self/environ", "rb") as environment:
+        given = dict(item.partition(b"=")[::2] for item in environment.read().split(b"\0"))
+    for name in (b"LC_ALL", b"LC_CTYPE", b"LANG"):
+        if given.get(name):
+            return b"UTF-8" in given[name].upper().replace(b"UTF8", b"UTF-8")
     return False

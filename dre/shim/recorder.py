@@ -85,6 +85,7 @@ class Recorder:
         self._options, self._decision, self._ended_by = options, decision, 0
         self._began = time.monotonic_ns()
         self._on_terminal = os.isatty(2)
+        self._stderr: int | None = None  # a copy of it, for what is to be said when 2 may be closed already
         self._id_file = self._open_id_file()  # with the caller's umask: it is the caller's file
         self._umask = os.umask(0o077)
         try:
@@ -208,9 +209,11 @@ class Recorder:
             self._connect(numbers, outputs[-1].master, outputs[-1].slave, terminal=True)
         # What has to be said at the end needs somebody to say it to: a copy of ours keeps a pipe's reader waiting,
         # so until the command's end there is one only where it does no harm or was asked for.
-        self._stderr = voice.kept_copy() if self._on_terminal or self._options.then else None
+        asked = self._options.then or self._options.id_file is not None
+        self._stderr = voice.kept_copy() if self._on_terminal or asked else None
         self._job: group.InGroup | terminal.InTerminal
         self._job = self._in_terminal() if self._decision.terminal else group.InGroup(self._recording.journal, outputs)
+        self._recording.on_trouble = self._keep_stderr
         self._signals = Signals()  # last: whatever failed before leaves the mask as it was
 
     def _in_terminal(self) -> terminal.InTerminal:
@@ -251,11 +254,19 @@ class Recorder:
 
     def _on_signals(self, _events: int) -> None:
         for got in self._signals.read():
-            self._job.on_signal(got)
+            if got.number in _ENDING and command.state(self._job.pid) in _OVER:
+                self._ended_by = got.number  # too late for the command, of whose end we are about to hear
+            else:
+                self._job.on_signal(got)
+
+    def _keep_stderr(self) -> None:
+        """There will be something to say, and the command may close its stderr before that."""
+        if self._stderr is None:
+            self._stderr = voice.kept_copy()
 
     def _finish(self, report: Report) -> "NoReturn":
         self._recording.exit(report.encode())
-        self._stderr = self._stderr or voice.kept_copy()
+        self._keep_stderr()
         self._watch.on(self._signals.fd, READABLE, self._on_signals_after_the_end)
         killed = report.status >= 0 and os.WIFSIGNALED(report.status)
         for stream in self._streams:
@@ -338,9 +349,10 @@ class Recorder:
 
     def _say_id_file(self, error: OSError) -> None:
         reason = os.strerror(error.errno or errno.EIO).encode()
-        voice.say(b"--id-file " + (self._options.id_file or b"") + b": " + reason)
+        self._say(b"--id-file " + (self._options.id_file or b"") + b": " + reason)
 
 
+_OVER = (b"", b"Z", b"X")
 _ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP)
 
 if TYPE_CHECKING:
