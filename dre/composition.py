@@ -5,6 +5,7 @@ import os
 import pwd
 import time
 from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
@@ -17,7 +18,6 @@ from dre.adapters.sqlite.event_store import open_event_store
 from dre.adapters.sqlite.table_store import open_table_store
 from dre.application.execute import Appender, new_events
 from dre.application.follow import Follower, Following
-from dre.capture.ingest import Ingested, Into, Rules, ingest_one, ingest_pending
 from dre.domain.account import AccountRegistered, actor_id
 from dre.domain.events import stream_name
 from dre.domain.ledger import DEFAULT_PROJECT, LedgerCreated, origin_of
@@ -32,6 +32,9 @@ from dre.projections import PROJECTIONS
 from dre.projections.projection import Projecting
 from dre.settings import Settings, load, state_home
 from dre.verification import follower as verification
+
+if TYPE_CHECKING:
+    from dre.capture.ingest import Ingested
 
 
 class Engine(msgspec.Struct, frozen=True):
@@ -64,14 +67,16 @@ def read_settings(directory: str, environment: Mapping[str, str]) -> Settings:
     return load(directory, dot_dre.find(directory), environment)
 
 
-async def record_pending(engine: Engine, *, patience_s: float = 0.0) -> list[Ingested]:
+async def record_pending(engine: Engine, *, patience_s: float = 0.0) -> "list[Ingested]":
     """
     What waits in the spool becomes history. Spools that another ingest holds are waited for, `patience_s` in all.
 
     Nothing is recorded while the engine is blocked.
     """
-    if engine.blocked is not None:
+    if engine.blocked is not None or not _anything_in(engine.dot_dre.spools):
         return []
+    from dre.capture.ingest import Into, Rules, ingest_one, ingest_pending  # noqa: PLC0415 - 40 ms, if something waits
+
     into = Into(engine.store, engine.appender, engine.blobs, engine.actor)
     configured = engine.settings.configuration
     rules = Rules(configured.reports.globs, configured.redaction.patterns)
@@ -123,6 +128,13 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
             blocked=blocked,
             notes=notes,
         )
+
+
+def _anything_in(folder: str) -> bool:
+    try:
+        return bool(os.listdir(folder))
+    except FileNotFoundError:
+        return False
 
 
 def _find(settings: Settings, state: StateHome) -> tuple[DotDre, KeptHead | None]:

@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes is the machine's affair, and it may be busy: no test fails for it.
+settings.register_profile("dre", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dre")
 
 GIT_IDENTITY = {
     "GIT_AUTHOR_NAME": "A Tester",

@@ -158,13 +158,16 @@ def _report(number: int, report: Report, redactor: Redactor) -> Item:
 
 def _changes(seen: Seen) -> Iterator[Item]:
     if seen.changes is not None:
-        yield _document("structural", "changes.json", "changes", seen.changes)
+        counts: Metadata = {"files": len(seen.changes.files) + seen.changes.more, "dirtyBefore": seen.changes.dirty}
+        yield _document("structural", "changes.json", "changes", seen.changes, counts)
     if seen.patch:
         yield Item("structural", "changes.diff", "diff", "text/x-diff", (seen.patch,), seen.tally)
 
 
-def _document(evidence_type: EvidenceType, name: str, kind: str, document: object) -> Item:
-    return Item(evidence_type, name, kind, "application/json", (_JSON.encode(document),), Tally())
+def _document(
+    evidence_type: EvidenceType, name: str, kind: str, document: object, metadata: Metadata | None = None
+) -> Item:
+    return Item(evidence_type, name, kind, "application/json", (_JSON.encode(document),), Tally(), metadata or {})
 
 
 def _redacted(redactor: Redactor, one: Observation) -> Observation:

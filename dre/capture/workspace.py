@@ -129,6 +129,7 @@ def _look(
         files=files,
         more=max(0, len(entries) - MOST_FILES),
         clean_filters=_has_filters(git, tree),
+        dirty=_dirty(git, before),
     )
     said = redactor.words("; ".join(partial).encode("utf-8", "replace"))
     seen = Observation("workspace", "partial" if partial else "seen", said or "tree before and after")
@@ -156,6 +157,16 @@ def _difference(git: Git, before: str, after: str) -> Iterator[_Entry]:
             old_mode, new_mode, _, object_id, status = head[1:].decode("ascii").split(" ")
             mode = old_mode if status[0] == "D" else new_mode
             yield _Entry(next(parts), _STATUS.get(status[0], "modified"), mode, object_id)
+
+
+def _dirty(git: Git, before: Before) -> int | None:
+    """How far the work tree was from its commit when the command began."""
+    if not before.commit:
+        return None
+    try:
+        return sum(1 for _ in _difference(git, before.commit, before.tree))
+    except GitRefused:
+        return None  # a shallow or damaged repository: the commit is only a name there
 
 
 def _files(

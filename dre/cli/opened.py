@@ -8,14 +8,16 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Coroutine
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dre.adapters.filesystem.begin import CI_MARKER
-from dre.capture.ingest import Ingested
 from dre.cli.asked import Asked
 from dre.composition import Engine, open_engine, read_settings, record_pending
 from dre.domain.ids import short
 from dre.errors import DREError
+
+if TYPE_CHECKING:
+    from dre.capture.ingest import Ingested
 
 Value = TypeVar("Value")
 PATIENCE_S = 5.0
@@ -62,7 +64,7 @@ async def _record_pending(asked: Asked, engine: Engine) -> None:
             asked.note(f"{short(ingested.operation_id)} {waits}")
 
 
-def why_it_waits(ingested: Ingested) -> str | None:
+def why_it_waits(ingested: "Ingested") -> str | None:
     """None for what is history, or needs no words."""
     match ingested.state:
         case "busy":

@@ -15,6 +15,7 @@ from dre.projections.operation_detail import Item, OperationDetail
 
 ASSURANCE = "local: the same user could rewrite all of it"
 _LABEL = 10
+CHANGES_KIND = "changes"
 OUTPUT_KIND = "output"
 _SHOWN_REASONS = 12
 
@@ -142,13 +143,19 @@ def _where(detail: OperationDetail, now_ms: int) -> str:
     began = f"{words.moment(detail.started_at, now_ms)} ({words.age(detail.started_at, now_ms)})"
     lasted = "" if detail.duration_us is None else f", {words.length(detail.duration_us)}"
     place = f"{_folder(detail.cwd)} on {detail.host.name}"
-    return " · ".join([*([_git(detail.git)] if detail.git else ["no git"]), place, began + lasted])
+    return " · ".join([*([_git(detail.git, _dirty(detail))] if detail.git else ["no git"]), place, began + lasted])
 
 
-def _git(git: Git) -> str:
+def _git(git: Git, dirty: int) -> str:
     branch = "detached" if git.branch is None else safe.line(git.branch)
     commit = "no commit yet" if git.commit is None else git.commit[:7]
-    return f"{branch} @ {commit}"
+    return f"{branch} @ {commit}" + f" + {words.counted(dirty, 'changed file')}" * bool(dirty)
+
+
+def _dirty(detail: OperationDetail) -> int:
+    """How many files differed from the commit before the run, as far as that was seen."""
+    counted = [item.metadata.get("dirtyBefore") for item in detail.evidence if item.kind == CHANGES_KIND]
+    return next((count for count in counted if isinstance(count, int)), 0)
 
 
 def _folder(cwd: Text) -> str:

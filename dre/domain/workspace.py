@@ -36,6 +36,7 @@ class Changes(msgspec.Struct, frozen=True, rename="camel"):
     """
     What differs between two trees. A tree is null when it was not observed: then nothing is known of changes.
 
+    `dirty`: how many files differed from the commit before the run; null without a commit.
     `more`: how many changed files stand beyond the cap and are not listed. `clean_filters`: the repository has some,
     so the trees hold what they made of the files.
     """
@@ -45,3 +46,4 @@ class Changes(msgspec.Struct, frozen=True, rename="camel"):
     files: tuple[ChangedFile, ...] = ()
     more: int = 0
     clean_filters: bool = False
+    dirty: int | None = None

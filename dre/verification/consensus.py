@@ -178,9 +178,13 @@ def _about_the_pool(result: Result, numbers: Pool, case: Case, told: Sequence[Ve
     return reasons
 
 
+_NAMED_ALONE = frozenset({"output order"})
+"""Nearly every run has it and no verdict turns on it: its name is enough, the sentence stands with the observation."""
+
+
 def _not_observed(case: Case, modalities: Sequence[Modality], told: Sequence[VerificationJudged]) -> list[str]:
     missing = [
-        f"{seen.subject}: {seen.detail}" if seen.detail else seen.subject
+        f"{seen.subject}: {seen.detail}" if seen.detail and seen.subject not in _NAMED_ALONE else seen.subject
         for state in ("not observed", "partial")
         for seen in case.observations
         if seen.state == state

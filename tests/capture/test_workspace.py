@@ -51,6 +51,14 @@ async def test_each_file_says_what_became_of_it(repository: Place, history: Hist
     assert (found["treeBefore"], found["treeAfter"]) == (started.git.tree, completed.tree_after)
 
 
+async def test_how_far_the_tree_was_from_its_commit_is_counted(repository: Place, history: History) -> None:
+    assert (await changes(repository, history, "true"))["dirty"] == 0
+    (repository.top / "kept.py").write_text("changed = True\n")
+    (repository.top / "untracked.py").write_text("new = True\n")
+    found = await changes(repository, history, "sh", "-c", "echo 3 > third.py")
+    assert (found["dirty"], len(found["files"])) == (2, 1)
+
+
 async def test_a_dirty_tree_is_as_good_as_any_and_stays_as_it_is(repository: Place, history: History) -> None:
     (repository.top / "kept.py").write_text("changed = True\n")
     (repository.top / "staged.py").write_text("staged = True\n")
