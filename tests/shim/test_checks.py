@@ -149,7 +149,7 @@ REFUSED: dict[Callable[[Place], None], bytes] = {
     its_id_is_no_text: b"%(dre)s/ledger-id is not an id",
     its_id_is_a_pipe: b"%(dre)s/ledger-id is not an id",
     its_id_is_a_folder: b"%(dre)s/ledger-id: Is a directory",
-    its_id_is_lost: b"%(dre)s has no ledger-id (dre doctor says more)",
+    its_id_is_lost: b"%(dre)s has no ledger-id",
     its_kept_folder_is_open: b"%(state)s/%(ledger)s is open to other users (chmod 700 closes it)",
     the_state_home_is_open: b"%(state)s is open to other users (chmod 700 closes it)",
     the_state_home_is_a_link: b"%(state)s is a symbolic link or a file, not a folder",
