@@ -1,9 +1,9 @@
 """Signals: taken as data, so none is lost and each says who sent it; and the job control of the caller's own group."""
 
-import ctypes
 import os
 import struct
 
+from dre.shim import libc
 from dre.shim.descriptors import private
 
 TYPE_CHECKING = False
@@ -38,13 +38,11 @@ class Signals:
     """
 
     def __init__(self) -> None:
+        bits = sum(1 << (signo - 1) for signo in TAKEN).to_bytes(128, "little")
+        self.fd = private(libc.call("signalfd", -1, bits, os.O_CLOEXEC | os.O_NONBLOCK))
+        # Only now: without a descriptor the command runs unrecorded, and with nothing of ours in its signals.
         self._child_ignored = _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL) == _signal.SIG_IGN
         self._before = _signal.pthread_sigmask(_signal.SIG_BLOCK, TAKEN)
-        bits = sum(1 << (signo - 1) for signo in TAKEN).to_bytes(128, "little")
-        fd = ctypes.CDLL(None, use_errno=True).signalfd(-1, bits, os.O_CLOEXEC | os.O_NONBLOCK)
-        if fd < 0:
-            raise OSError(ctypes.get_errno(), "signalfd")
-        self.fd = private(fd)
 
     def read(self) -> list[Received]:
         try:

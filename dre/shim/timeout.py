@@ -1,9 +1,9 @@
 """The time limit, only on request: TERM to the whole tree, a grace, KILL."""
 
-import ctypes
 import os
 import time
 
+from dre.shim import libc
 from dre.shim.signals import tell
 
 GRACE_S = 5.0
@@ -30,7 +30,7 @@ class Deadline:
         self._job = job
         self._at = time.monotonic() + timeout_us / 1_000_000 if timeout_us else None
         if timeout_us:
-            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            _adopt_orphans()
 
     def wait_ms(self) -> int | None:
         if self._at is None:
@@ -46,6 +46,13 @@ class Deadline:
         for pid in _descendants(os.getpid()) - {self._job.keeper}:
             tell(pid, signo)
             tell(pid, _signal.SIGCONT)  # a stopped process would not notice the polite one
+
+
+def _adopt_orphans() -> None:
+    try:
+        libc.call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    except OSError:
+        pass  # somebody forbids it: then those who left our tree live on
 
 
 def _descendants(root: int) -> set[int]:
