@@ -7,7 +7,7 @@ import msgspec
 
 from dre.domain import codec
 from dre.domain.events import Recorded
-from dre.errors import DREError
+from dre.errors import DREError, LedgerAltered
 from dre.ports.event_store import EventStore, StoredEvent
 from dre.ports.table_store import Parked, Place, Row, TableStore
 
@@ -83,7 +83,11 @@ class Following:
         return False
 
     async def _one_round(self) -> bool:
-        """One page, decoded once, for everybody who has not seen it; True when nobody is behind."""
+        """
+        One page, decoded once, for everybody who has not seen it; True when nobody is behind.
+
+        Raises LedgerAltered where a head counts events that are not there: nobody would ever catch up with it.
+        """
         size = (await self._store.head()).size
         behind = [f for f in self._followers if f.name not in self._stopped and self._at(f) < size - 1]
         if not behind:
@@ -93,8 +97,12 @@ class Following:
             readable, error = _decode(page)
             for follower in behind:
                 await self._feed(follower, page, readable, error)
-            break
-        return False
+            return False
+        raise LedgerAltered(
+            f"the history says that it holds {size} events, but there is none behind {low}",
+            position=low + 1,
+            hint="dre ledger verify says what is wrong",
+        )
 
     def _at(self, follower: Follower) -> int:
         return self._places[follower.name].position

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import apsw
+import msgspec
 
 from dre.errors import LedgerAltered, LedgerError, LedgerMissing, StoreBusy, StoreFull
 
@@ -86,8 +87,18 @@ class Database:
             raise LedgerError(f"{path} cannot be opened for writing: {error}") from error
         except apsw.Error as error:  # a damaged page, a row that breaks a rule, a schema that is not ours
             if self._rebuildable:
-                raise Damaged(f"{path} is damaged: {error}", hint="delete it; history makes it again") from error
+                raise self._damaged(error) from error
             raise LedgerAltered(f"{path} is damaged: {error}") from error
+        except (
+            ValueError,
+            msgspec.MsgspecError,
+        ) as error:  # what SQLite takes for a value, and no writer of ours wrote
+            if self._rebuildable:
+                raise self._damaged(error) from error
+            raise
+
+    def _damaged(self, error: Exception) -> Damaged:
+        return Damaged(f"{self.path} is damaged: {error}", hint="delete it; history makes it again")
 
 
 @contextmanager

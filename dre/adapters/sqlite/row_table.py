@@ -29,6 +29,7 @@ class RowTable(Generic[AnyRow]):
         self.key = row.primary_key
         self.columns = {name: _column(name, hints[name]) for name in row.__struct_fields__}
         self._codecs = tuple((column.name, column.encode) for column in self.columns.values())
+        self._needed = tuple(not _may_be_none(hints[name]) for name in self.columns)
         self._decoders = tuple(column.decode for column in self.columns.values())
         names = ", ".join(f'"{name}"' for name in self.columns)
         places = ", ".join("?" * len(self.columns))
@@ -56,6 +57,9 @@ class RowTable(Generic[AnyRow]):
         return None if value is None else self.columns[column].encode(value)
 
     def load(self, values: Sequence[Any]) -> AnyRow:
+        """Raises ValueError for what no row of this type can have become."""
+        if any(value is None for value, needed in zip(values, self._needed, strict=True) if needed):
+            raise ValueError(f"a row of {self.name} lacks a value that each has")
         return self.row(
             *(None if value is None else decode(value) for value, decode in zip(values, self._decoders, strict=True))
         )
@@ -107,6 +111,12 @@ def _column(name: str, annotation: Any) -> Column:
     if kind is float:
         return Column(name, "real", float, _same)
     return Column(name, "text", lambda value: _JSON.encode(value).decode(), msgspec.json.Decoder(annotation).decode)
+
+
+def _may_be_none(annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, UnionType):
+        return NoneType in get_args(annotation)
+    return annotation in (Any, object)
 
 
 def _without_none(annotation: Any) -> Any:

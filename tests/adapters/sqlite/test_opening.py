@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import apsw
 import pytest
@@ -14,7 +15,7 @@ from dre.adapters.sqlite.schema import APPLICATION_ID, FORMAT
 from dre.adapters.sqlite.table_store import open_table_store
 from dre.errors import LedgerAltered, LedgerError, LedgerMissing, LedgerNewer, StoreBusy
 from dre.ports.event_store import Append
-from dre.ports.table_store import Place
+from dre.ports.table_store import Place, Query, Row
 
 
 async def open_and_close(path: str, **options: bool | float) -> None:
@@ -243,3 +244,38 @@ async def test_tables_are_not_made_behind_a_link(tmp_path: Path) -> None:
             pass
 
     assert (tmp_path / "target").read_bytes() == b"precious"
+
+
+class _Run(Row, frozen=True):
+    table = "runs"
+    primary_key = "id"
+
+    id: UUID
+    command: str
+    labels: list[tuple[str, str]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "id = 'x'",
+        "command = null",
+        "labels = '{'",
+        "labels = '[[1]]'",
+        "labels = null",
+        "command = cast(x'b0ff' as text)",
+    ],
+)
+async def test_a_row_that_no_writer_of_ours_wrote_is_damage_with_a_way_out(
+    change: str, tmp_path: Path, behind: Callable[[str], apsw.Connection]
+) -> None:
+    path = str(tmp_path / "cache" / "tables.db")
+    async with open_table_store(path) as tables:
+        await tables.prepare("runs", 1, _Run)
+        await tables.advance("runs", Place(), Place(1, b"leaf"), [_Run(uuid4(), "true", [])])
+        behind(path).execute(f"update runs set {change}")  # noqa: S608 - one of ours, above
+
+        with pytest.raises(LedgerError, match="damaged") as error:
+            await tables.query(_Run, Query())
+
+    assert error.value.hint == "delete it; history makes it again"
