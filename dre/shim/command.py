@@ -21,6 +21,7 @@ SIZE = _REPORT.size
 STARTED = -1
 UNKNOWN = -2  # the command ended, but whoever waited for it was killed
 OBEYED = -3  # no news of the command: an order was carried out
+_COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 _TRY_NEXT = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.ETIMEDOUT)
 
 
@@ -90,6 +91,15 @@ def look(pid: int) -> Report | None:
     return Report(pid, status, 0, usage_of(usage))
 
 
+def state(pid: int) -> bytes:
+    """R, S, D, T, Z, ... as proc(5) has it; empty when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b") ")[2][:1]
+    except OSError:
+        return b""
+
+
 def usage_of(usage: tuple[float, ...]) -> tuple[float, ...]:
     """The nine fields of rusage that Linux fills."""
     return (*usage[:3], *usage[6:8], *usage[9:11], *usage[14:16])
@@ -146,7 +156,11 @@ def _candidates(name: bytes) -> list[bytes]:
 
 def _drop_locale_of_ours() -> None:
     """In the C locale Python writes LC_CTYPE=C.UTF-8 into its own environment (PEP 538); the command never had it."""
-    if b"LC_CTYPE" in os.environb and b"LC_ALL" not in os.environb:
-        with open("/proc/self/environ", "rb") as given:
-            if not any(item.startswith(b"LC_CTYPE=") for item in given.read().split(b"\0")):
-                del os.environb[b"LC_CTYPE"]
+    if os.environb.get(b"LC_CTYPE") not in _COERCED or os.environb.get(b"LC_ALL"):
+        return
+    with open("/proc/self/environ", "rb") as environment:
+        given = [item[9:] for item in environment.read().split(b"\0") if item.startswith(b"LC_CTYPE=")]
+    if given:
+        os.environb[b"LC_CTYPE"] = given[0]
+    else:
+        del os.environb[b"LC_CTYPE"]

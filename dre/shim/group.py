@@ -33,8 +33,9 @@ class InGroup:
             os.waitpid(self.pid, 0)
         return started
 
-    def attach(self, watch: "Watch", streams: "list[Stream]") -> None:
-        """Everything it needs arrives by signal."""
+    def attach(self, _watch: "Watch", streams: "list[Stream]") -> None:
+        """Everything else it needs arrives by signal."""
+        self._streams = streams
 
     def on_signal(self, got: Received) -> None:
         if got.number == _signal.SIGCHLD:
@@ -62,11 +63,13 @@ class InGroup:
             self.end = news
             return
         signo = os.WSTOPSIG(news.status)
+        for stream in self._streams:
+            stream.catch_up()
         self._journal.write(STOPPED, bytes((signo,)))
         stop(signo)
         self._journal.write(CONTINUED, b"")
         # The shell continued the whole group; somebody who knows only our pid continued us alone.
-        if _is_stopped(self.pid):
+        if command.state(self.pid) == b"T":
             tell(self.pid, _signal.SIGCONT)
 
     def _on_resize(self, got: Received) -> None:
@@ -74,11 +77,3 @@ class InGroup:
             terminal.copy_size(self._journal)
         if self._terminals or not got.from_kernel:
             tell(self.pid, got.number)  # again: it may have asked its pty before the new size was there
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as state:
-            return state.read().rpartition(b") ")[2][:1] == b"T"
-    except OSError:
-        return False

@@ -77,8 +77,13 @@ class Home:
         Gives a new `.dre/` its id. Others may be doing the same this moment, and any of us may be killed:
         the state folder comes first and the id appears whole or not at all, so an id is never seen unknown.
         """
-        if not {".gitignore", "spool"}.issuperset(name for name in os.listdir(self.fd) if not _is_draft(name)):
-            raise Untrusted(f"{self._shown} has no ledger-id (dre doctor says more)")
+        if not self._is_bare():
+            ledger = self._read_id()  # somebody was faster, and has begun to record
+            if not ledger:
+                raise Untrusted(
+                    f"{self._shown} has no ledger-id (dre doctor says more)"
+                )
+            return ledger
         _write_new(self.fd, ".gitignore", b"*\n")
         seen_before = vanished(self._state, self.path)
         ledger = seen_before or new_id()
@@ -100,6 +105,11 @@ class Home:
             os.unlink(draft, dir_fd=self.fd)
         os.fsync(self.fd)
         return ledger
+
+    def _is_bare(self) -> bool:
+        """As whoever made it left it, killed or at work; a recording in it would become our history unseen."""
+        names = {name for name in os.listdir(self.fd) if not _is_draft(name)}
+        return names <= {".gitignore", "spool"} and not os.listdir(self.spools)
 
     def _check_known(self) -> None:
         try:

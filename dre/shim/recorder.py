@@ -82,7 +82,8 @@ class Recorder:
     """One run. What can fail without harm is in the constructor: until its end no process was started."""
 
     def __init__(self, options: Options, decision: Decision) -> None:
-        self._options, self._decision, self._ended_by = options, decision, 0
+        self._options, self._decision = options, decision
+        self._ended_by = self._too_late = 0  # signals that came for a command that had ended
         self._began = time.monotonic_ns()
         self._on_terminal = os.isatty(2)
         self._stderr: int | None = None  # a copy of it, for what is to be said when 2 may be closed already
@@ -254,10 +255,9 @@ class Recorder:
 
     def _on_signals(self, _events: int) -> None:
         for got in self._signals.read():
-            if got.number in _ENDING and command.state(self._job.pid) in _OVER:
-                self._ended_by = got.number  # too late for the command, of whose end we are about to hear
-            else:
-                self._job.on_signal(got)
+            if got.number in _ENDING and not got.from_kernel and command.state(self._job.pid) in _OVER:
+                self._too_late = got.number  # for the command, of whose end we are about to hear
+            self._job.on_signal(got)
 
     def _keep_stderr(self) -> None:
         """There will be something to say, and the command may close its stderr before that."""
@@ -271,6 +271,8 @@ class Recorder:
         killed = report.status >= 0 and os.WIFSIGNALED(report.status)
         for stream in self._streams:
             stream.finish(killed=killed)
+        if any(stream.busy for stream in self._streams):
+            self._ended_by = self._too_late  # natively it would still be waiting in a write, and die there
         while self._ended_by == 0 and any(stream.busy for stream in self._streams):
             self._watch.once()
         for file in self._files:

@@ -9,6 +9,10 @@ from dre.shim.home import NEW_FILE, Home
 from dre.shim.ids import new_id
 from dre.shim.journal import END, EXIT, OUTPUT, Journal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 NOWHERE = -1  # no descriptor: the first write to it is the trouble that ends the keeping
 _OUTPUT = struct.Struct("<BI")
 _END = struct.Struct("<QQ")
@@ -24,6 +28,7 @@ class Recording:
     def __init__(self, journal: Journal, raw: int) -> None:
         self.journal, self.raw = journal, raw
         self.kept = self.lost = 0
+        self.on_trouble: "Callable[[], None] | None" = None  # called once, at the first
         self._trouble = 0
 
     @property
@@ -66,6 +71,9 @@ class Recording:
             kept = 0 if self.journal.trouble else kept
         self.kept += kept
         self.lost += length - kept
+        if self.trouble and self.on_trouble:
+            self.on_trouble()
+            self.on_trouble = None
 
     def _write(self, data: memoryview) -> int:
         kept = 0
@@ -87,10 +95,14 @@ class Spool:
         self._home = home
         os.mkdir(self.id, 0o700, dir_fd=home.spools)
         self.fd = private(os.open(self.id, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=home.spools))
-        self.alive = self._new("alive")  # first of all files: a spool without it was cut before anything ran
-        fcntl.flock(self.alive, fcntl.LOCK_EX)  # of the open file: held until shim, keeper and drainer have gone
-        self.recording = Recording(Journal(self._new("journal")), self._new("out.raw"))
-        self.must_be_well()
+        try:
+            self.alive = self._new("alive")  # first of all files: a spool without it was cut before anything ran
+            fcntl.flock(self.alive, fcntl.LOCK_EX)  # of the open file: held until shim, keeper and drainer have gone
+            self.recording = Recording(Journal(self._new("journal")), self._new("out.raw"))
+            self.must_be_well()
+        except BaseException:
+            self.discard()
+            raise
 
     def keep_needles(self, needles: bytes) -> None:
         """Always written, also empty: without it nobody could tell that there was nothing to redact."""

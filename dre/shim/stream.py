@@ -64,9 +64,12 @@ class Stream:
         self._finish_on()
 
     def catch_up(self) -> None:
-        """Everybody who could write has just been stopped: what they wrote comes before what the shell says next."""
-        while self.open and not self._pending and self._take():
-            pass
+        """The command has just been stopped: what it wrote comes before what its caller does next."""
+        left = 0
+        if self.open:
+            left = TERMINAL_HOLDS if self.terminal else _waiting(self.source)
+        while left > 0 and self.open and not self._pending:
+            left -= self._take() or left
 
     def go_on(self, watch: "Watch", recording: "Recording") -> None:
         self._left = None

@@ -7,12 +7,15 @@ The reader is written from docs/reference/spool-format.md alone: it shares no li
 import fcntl
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
+import termios
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -183,9 +186,21 @@ class Place:
         return subprocess.Popen([DRE, "wrap", "--no-workspace", *words], **given)
 
 
-def run(argv: list[str | bytes], **more: Any) -> "subprocess.CompletedProcess[bytes]":
-    given: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": PATIENCE_S, **more}
-    return subprocess.run(argv, check=False, **given)
+def run(argv: Sequence[str | bytes], **more: Any) -> "subprocess.CompletedProcess[bytes]":
+    """With a deadline for all that it starts: nobody who holds a pipe keeps a failing test waiting."""
+    given: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": PIPE, "stderr": PIPE, **more}
+    with subprocess.Popen(argv, start_new_session=True, **given) as process:
+        try:
+            out, err = process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+
+def pending(pipe: int) -> int:
+    """How many bytes wait in it."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def with_variables(**variables: str) -> Mapping[str, str]:

@@ -104,6 +104,13 @@ def its_id_is_lost(place: Place) -> None:
     (place.dre / "ledger-id").unlink()
 
 
+def a_recording_is_older_than_its_id(place: Place) -> None:
+    """A prepared one: all that is missing is what would tell that it is not from here."""
+    shutil.rmtree(place.dre / "ledger.db")
+    (place.dre / "ledger-id").unlink()
+    (place.dre / "spool" / UNKNOWN_ID.strip()).mkdir(0o700)
+
+
 def its_kept_folder_is_open(place: Place) -> None:
     place.kept.chmod(0o755)
 
@@ -150,6 +157,7 @@ REFUSED: dict[Callable[[Place], None], bytes] = {
     its_id_is_a_pipe: b"%(dre)s/ledger-id is not an id",
     its_id_is_a_folder: b"%(dre)s/ledger-id: Is a directory",
     its_id_is_lost: b"%(dre)s has no ledger-id",
+    a_recording_is_older_than_its_id: b"%(dre)s has no ledger-id",
     its_kept_folder_is_open: b"%(state)s/%(ledger)s is open to other users (chmod 700 closes it)",
     the_state_home_is_open: b"%(state)s is open to other users (chmod 700 closes it)",
     the_state_home_is_a_link: b"%(state)s is a symbolic link or a file, not a folder",
