@@ -165,6 +165,31 @@ class Spool:
             return False
 
 
+def newer_than(path: str, id: UUID) -> list[UUID]:
+    """Recordings begun after this one, oldest first, whose commands no longer run: they wait, or are refused."""
+    try:
+        home = Spools(path)
+    except FileNotFoundError:
+        return []
+    try:
+        return [one for one in home.ids() if one > id and _is_over(home, one)]
+    finally:
+        home.close()
+
+
+def _is_over(home: Spools, id: UUID) -> bool:
+    try:
+        spool = home.open(id)
+        if spool is None:
+            return False
+        try:
+            return spool.holds(JOURNAL) and not spool.alive()
+        finally:
+            spool.close()
+    except SpoolRefused:
+        return True
+
+
 def read_pieces(fd: int, length: int, piece: int = 1 << 20) -> Iterator[bytes]:
     """The first `length` bytes, or fewer if there are none."""
     at = 0

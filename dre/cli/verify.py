@@ -6,6 +6,7 @@ from uuid import UUID
 import click
 import msgspec
 
+from dre.capture.spool import newer_than
 from dre.cli import intact, words
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
@@ -18,7 +19,8 @@ from dre.cli.show import findings
 from dre.cli.verdicts import STATUS
 from dre.cli.which import LAST, find_operation
 from dre.composition import Engine
-from dre.errors import DREError, LedgerAltered
+from dre.domain.ids import short
+from dre.errors import DREError, LedgerAltered, LedgerBehind, SpoolRefused
 from dre.ledger.audit import audit
 from dre.projections.operation_detail import OperationDetail, read_operation
 from dre.projections.operations import OperationRow
@@ -55,6 +57,8 @@ def command(asked: Asked, operation: str) -> int:
 async def _verify(asked: Asked, operation: str) -> int:
     async with opened(asked) as engine:
         id = await find_operation(operation, engine.tables, now_ms=asked.now_ms)
+        if operation == LAST:
+            _check_newest(engine, id)
         examined = await examine(engine, id)
         if not examined.altered and _is_old(examined.detail) and engine.blocked is None:
             await judge_again(engine.store, engine.appender, engine.blobs, actor=engine.actor, operation_id=id)
@@ -64,7 +68,20 @@ async def _verify(asked: Asked, operation: str) -> int:
             asked.answer(msgspec.json.encode(_as_json(examined)))
         else:
             await _say(asked, engine, examined)
-        return status_of(examined)
+        return ALTERED if isinstance(engine.blocked, LedgerBehind) else status_of(examined)
+
+
+def _check_newest(engine: Engine, id: UUID) -> None:
+    """
+    What ran last may not be in the history: its recording was spoiled, or may not be appended now. The one before it
+    does not answer for it. Raises SpoolRefused.
+    """
+    waiting = newer_than(engine.dot_dre.spools, id)
+    if waiting:
+        raise SpoolRefused(
+            f"{short(waiting[-1])} ran last, and it is not recorded; {short(id)} is only the newest that is",
+            hint=f"dre doctor says why; dre verify {short(id)} asks about that one",
+        )
 
 
 async def examine(engine: Engine, id: UUID) -> Examined:

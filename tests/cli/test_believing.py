@@ -37,6 +37,30 @@ def test_intact_and_failed_is_1(shop: Shop) -> None:
     assert (answer.status, answer.json()["intact"]) == (1, True)
 
 
+def test_a_spoiled_recording_is_not_answered_for_by_the_one_before_it(shop: Shop) -> None:
+    before = shop.passes()
+    shop.dre("wrap", "sh", "-c", "for journal in .dre/spool/*/journal; do : > $journal; done; exit 1")
+
+    answer = shop.dre("verify")
+
+    assert answer.status == 3
+    assert "ran last, and it is not recorded" in answer.err
+    assert shop.dre("verify", before).status == 0
+
+
+def test_an_older_copy_is_1_also_where_its_newest_operation_passed(shop: Shop, tmp_path: Path) -> None:
+    shop.passes()
+    shutil.copytree(shop.folder / ".dre", tmp_path / "older")
+    shop.fails()
+    shutil.rmtree(shop.folder / ".dre")
+    shutil.copytree(tmp_path / "older", shop.folder / ".dre")
+
+    answer = shop.dre("verify")
+
+    assert answer.status == 1
+    assert "older copy" in answer.err
+
+
 def test_verifying_twice_judges_once(shop: Shop) -> None:
     shop.passes()
     before = len(shop.events())
