@@ -6,13 +6,13 @@ from dre.shim import command
 from dre.shim.command import Command, Report
 from dre.shim.journal import CONTINUED, SIGNAL, STOPPED, Journal
 from dre.shim.signals import Received, stop, tell
-from dre.shim.terminal import OutputTerminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
 
     from dre.shim.stream import Stream
+    from dre.shim.terminal import OutputTerminal
     from dre.shim.watch import Watch
 else:
     import _signal
@@ -21,7 +21,7 @@ FROM_KEYS = (_signal.SIGINT, _signal.SIGQUIT, _signal.SIGTSTP)
 
 
 class InGroup:
-    def __init__(self, journal: Journal, terminals: list[OutputTerminal]) -> None:
+    def __init__(self, journal: Journal, terminals: "list[OutputTerminal]") -> None:
         self._journal, self._terminals = journal, terminals
         self.pid = self.keeper = 0
         self.end: Report | None = None

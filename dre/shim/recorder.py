@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 
-from dre.shim import closing, command, ends, group, ingest, secrets, terminal, voice
+from dre.shim import closing, command, ends, group, ingest, secrets, voice
 from dre.shim.command import Command, Report
 from dre.shim.descriptors import (
     FILE,
@@ -204,21 +204,27 @@ class Recorder:
         for numbers in self._decision.shared(PIPE):
             reading, writing = wide_pipe()
             self._connect(numbers, reading, writing, terminal=False)
-        outputs = []
-        for numbers in self._decision.shared(OUTPUT_ONLY):
-            outputs.append(terminal.OutputTerminal(numbers[0]))
-            self._connect(numbers, outputs[-1].master, outputs[-1].slave, terminal=True)
+        outputs = [self._output_terminal(numbers) for numbers in self._decision.shared(OUTPUT_ONLY)]
         # What has to be said at the end needs somebody to say it to: a copy of ours keeps a pipe's reader waiting,
         # so until the command's end there is one only where it does no harm or was asked for.
         asked = self._options.then or self._options.id_file is not None
         self._stderr = voice.kept_copy() if self._on_terminal or asked else None
-        self._job: group.InGroup | terminal.InTerminal
+        self._job: "group.InGroup | InTerminal"
         self._job = self._in_terminal() if self._decision.terminal else group.InGroup(self._recording.journal, outputs)
         self._recording.on_trouble = self._keep_stderr
         self._signals = Signals()  # last: whatever failed before leaves the mask as it was
 
-    def _in_terminal(self) -> terminal.InTerminal:
-        job = terminal.InTerminal(self._recording.journal, self._spool.alive)
+    def _output_terminal(self, numbers: list[int]) -> "OutputTerminal":
+        from dre.shim.terminal import OutputTerminal  # here, so that a run without one does not pay for it
+
+        output = OutputTerminal(numbers[0])
+        self._connect(numbers, output.master, output.slave, terminal=True)
+        return output
+
+    def _in_terminal(self) -> "InTerminal":
+        from dre.shim.terminal import InTerminal
+
+        job = InTerminal(self._recording.journal, self._spool.alive)
         self._ends.update({fd: job.slave for fd, kind in enumerate(self._decision.kinds) if kind == INNER})
         self._streams.append(Stream(1, copy_of(job.master), without_waiting(1), terminal=True, closes=[]))
         return job
@@ -358,4 +364,5 @@ _OVER = (b"", b"Z", b"X")
 _ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP)
 
 if TYPE_CHECKING:
+    from dre.shim.terminal import InTerminal, OutputTerminal
     from dre.shim.workspace import Workspace
