@@ -41,7 +41,7 @@ def needles(environment: "Mapping[bytes, bytes]") -> bytes:
 
 
 def _looks_secret(name: bytes) -> bool:
-    upper = name.upper()
+    upper = name.upper().replace(b"AUTHORI", b"AUTH").replace(b"AUTHOR", b"")  # who wrote it is no secret
     return any(word in upper for word in _SECRET_NAMES)
 
 
