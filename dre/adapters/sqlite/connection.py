@@ -80,7 +80,7 @@ class Database:
         except apsw.FullError as error:
             raise StoreFull(f"{path}: no room on the disk") from error
         except apsw.IOError as error:
-            if self._connection is not None and self._connection.system_errno in _NO_ROOM:  # a quota or a limit
+            if self._has_no_room(error):
                 raise StoreFull(f"{path}: no room on the disk") from error
             raise LedgerError(f"{path} cannot be read or written: {error}") from error
         except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
@@ -96,6 +96,12 @@ class Database:
             if self._rebuildable:
                 raise self._damaged(error) from error
             raise
+
+    def _has_no_room(self, error: apsw.IOError) -> bool:
+        """A quota or a limit; or, while it is opened, the file that its readers share could not be made longer."""
+        if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE:  # the stubs do not know it
+            return True
+        return self._connection is not None and self._connection.system_errno in _NO_ROOM
 
     def _damaged(self, error: Exception) -> Damaged:
         return Damaged(f"{self.path} is damaged: {error}", hint="delete it; history makes it again")

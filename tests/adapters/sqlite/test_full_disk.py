@@ -3,6 +3,7 @@
 import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,28 @@ async def test_a_full_disk_refuses_appends_and_blobs_until_there_is_room(
 async def test_a_limit_or_quota_is_a_full_disk_too(tmp_path: Path, script: Callable[..., Any]) -> None:
     """SQLite calls it an input/output error."""
     assert script(WRITER, str(tmp_path), "limit").finish() == ["good"]
+
+
+OPENER = """
+import asyncio, resource, signal, sys
+from dre.adapters.sqlite.table_store import open_table_store
+from dre.errors import StoreFull
+
+async def opened():
+    async with open_table_store(sys.argv[1]) as tables:
+        await tables.places()
+
+asyncio.run(opened())
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (16384, resource.RLIM_INFINITY))
+try:
+    asyncio.run(opened())
+except StoreFull as error:
+    print(error)
+"""
+
+
+def test_opening_without_room_for_what_readers_share_is_said_as_that(tmp_path: Path) -> None:
+    path = str(tmp_path / "cache" / "tables.db")
+    done = subprocess.run([sys.executable, "-c", OPENER, path], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == f"{path}: no room on the disk\n"
