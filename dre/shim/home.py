@@ -80,9 +80,7 @@ class Home:
         if not self._is_bare():
             ledger = self._read_id()  # somebody was faster, and has begun to record
             if not ledger:
-                raise Untrusted(
-                    f"{self._shown} has no ledger-id (dre doctor says more)"
-                )
+                raise Untrusted(f"{self._shown} has no ledger-id (dre doctor says more)")
             return ledger
         _write_new(self.fd, ".gitignore", b"*\n")
         seen_before = vanished(self._state, self.path)
