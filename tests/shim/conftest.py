@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from shim.keyboard import PROMPT, Terminal
 from shim.places import DRE, Place
+from shim.processes import end_all_in
 
 
 @pytest.fixture
-def place(tmp_path: Path, own_home: Path) -> Place:
-    """Two folders below the temporary one, so that a test may put something beside it."""
-    return Place(tmp_path / "place", Path(os.environ["XDG_STATE_HOME"]))
+def place(tmp_path: Path, own_home: Path) -> Iterator[Place]:
+    """A folder below the temporary one, so that a test may put something beside it; nobody stays there after it."""
+    yield Place(tmp_path / "place", Path(os.environ["XDG_STATE_HOME"]))
+    end_all_in(str(tmp_path))
 
 
 @pytest.fixture(params=["native", "wrapped"])

@@ -1,6 +1,7 @@
 """Watching processes from outside: who is whose child, and waiting for what must come."""
 
 import os
+import signal
 import time
 from collections.abc import Callable
 
@@ -53,6 +54,16 @@ def name(pid: int) -> str:
 
 def alive(pid: int) -> bool:
     return state(pid) not in ("", "Z", "X")
+
+
+def end_all_in(folder: str) -> None:
+    """Whoever works there, or below, and was left behind."""
+    for pid in _all():
+        try:
+            if f"{os.readlink(f'/proc/{pid}/cwd')}/".startswith(folder + "/"):
+                os.kill(pid, signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
 
 
 def _all() -> list[int]:
