@@ -59,7 +59,7 @@ def _understand(words: list[str]) -> Options:
     try:
         return Options(words)
     except NotUnderstood as reason:
-        voice.write(b"dre wrap: " + os.fsencode(str(reason)) + b"\n")
+        voice.write(b"dre wrap: " + voice.one_line(os.fsencode(str(reason))) + b"\n")
         os._exit(MISUSED)
     except HelpWanted:
         from dre.shim import usage

@@ -9,7 +9,15 @@ from dre.shim import descriptors
 
 def say(line: bytes, to: int = 2) -> None:
     """One line about the recorder itself."""
-    write(b"dre: " + line + b"\n", to)
+    write(b"dre: " + one_line(line) + b"\n", to)
+
+
+def one_line(text: bytes) -> bytes:
+    """With a question mark for all that a terminal would obey: folders and options may be called anything."""
+    shown = (
+        c if c.isprintable() or "\udc80" <= c <= "\udcff" else "?" for c in text.decode("utf-8", "surrogateescape")
+    )
+    return "".join(shown).encode("utf-8", "surrogateescape")
 
 
 def write(text: bytes, to: int = 2) -> None:

@@ -477,3 +477,17 @@ def made_in(folder: Path) -> list[str]:
 
 def mode(path: Path) -> int:
     return path.lstat().st_mode & 0o777
+
+
+def test_nothing_that_a_terminal_obeys_is_said(place: Place) -> None:
+    folder = place.folder / "d\x1b]0;x\x07\u202e\x9b31m"
+    (folder / ".git").mkdir(parents=True)
+    (folder / ".dre").symlink_to("nowhere")
+
+    said = subprocess.run([DRE, "wrap", "true"], cwd=folder, capture_output=True, check=True)
+    assert said.stderr.startswith(NOT_RECORDED)
+    assert b"/d?]0;x???31m/.dre " in said.stderr
+
+    usage = subprocess.run([DRE, "wrap", "--label", "\x1b[31m", "true"], cwd=folder, capture_output=True, check=False)
+    assert usage.returncode == 2
+    assert b'"?[31m" is not NAME=VALUE' in usage.stderr
