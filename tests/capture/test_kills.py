@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from capture.recorded import DRE, PROGRAM, History, JournalFile, Place, nobody_holds, open_history, states, until
+from capture.recorded import (
+    DRE,
+    PATIENCE_S,
+    PROGRAM,
+    History,
+    JournalFile,
+    Place,
+    nobody_holds,
+    open_history,
+    states,
+    until,
+)
 from shim.processes import alive, child
 
 from dre.capture import ingest
@@ -48,7 +60,7 @@ async def test_the_shim_is_killed(repository: Place, history: History) -> None:
 @pytest.fixture
 def in_terminal(repository: Place) -> Iterator[Any]:
     """A command that ends with 5 when it is told to, wrapped, in a terminal of its own."""
-    script = "trap '' HUP; echo hi; while ! [ -e go ]; do sleep .02; done; exit 5"
+    script = "trap '' HUP; echo ready; while ! [ -e go ]; do sleep .02; done; exit 5"
     master, slave = pty.openpty()
     leader = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", LEAD, DRE, "wrap", "sh", "-c", script],
@@ -59,14 +71,19 @@ def in_terminal(repository: Place) -> Iterator[Any]:
         start_new_session=True,
     )
     os.close(slave)
-    said = b""
-    while b"hi" not in said:
-        said += os.read(master, 4096)
+    said = bytearray()
+    until(lambda: b"ready" in _heard(master, said), "the command's first word")
     yield leader
     (repository.top / "go").touch()
     leader.kill()
-    leader.wait()
+    leader.wait(PATIENCE_S)
     os.close(master)
+
+
+def _heard(terminal: int, said: bytearray) -> bytearray:
+    if select.select([terminal], [], [], 0)[0]:
+        said += os.read(terminal, 4096)
+    return said
 
 
 async def test_the_shim_is_killed_in_a_terminal_and_the_keeper_sees_the_end(
@@ -88,7 +105,7 @@ async def test_the_shim_is_killed_in_a_terminal_and_the_keeper_sees_the_end(
 
 async def test_the_keeper_is_killed(in_terminal: Any, repository: Place, history: History) -> None:
     end(child(in_terminal.pid))
-    in_terminal.wait()
+    in_terminal.wait(PATIENCE_S)
     [id] = repository.ids()
     (repository.top / "go").touch()
     until(lambda: nobody_holds(repository.spool()), "the command's own end")
