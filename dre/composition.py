@@ -29,6 +29,7 @@ from dre.ports.blob_store import BlobStore
 from dre.ports.event_store import Append, EventStore
 from dre.ports.table_store import TableStore
 from dre.projections import PROJECTIONS
+from dre.projections.compare import altered_tables
 from dre.projections.projection import Projecting
 from dre.settings import Settings, load, state_home
 from dre.verification import follower as verification
@@ -87,6 +88,12 @@ async def record_pending(engine: Engine, *, patience_s: float = 0.0) -> "list[In
         if ingested.state == "busy" and left > 0:
             found[place] = await ingest_one(engine.dot_dre.spools, ingested.operation_id, into, rules, patience_s=left)
     return found
+
+
+async def compare_tables(engine: Engine) -> list[str]:
+    """The tables that say something else than history does: they were changed by hand, or are damaged."""
+    async with open_table_store(":memory:") as scratch:
+        return await altered_tables(engine.store, engine.tables, scratch, PROJECTIONS)
 
 
 @contextlib.asynccontextmanager

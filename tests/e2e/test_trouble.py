@@ -295,3 +295,24 @@ def test_events_past_the_end_are_none_and_a_closed_reader_is_no_error(shop: Cons
     assert shop.events("--after", "999999") == []
     piped = shop.run("sh", "-c", f"{BIN}/dre events | head -n 1")
     assert (piped.code, piped.err) == (0, b"")
+
+
+def test_a_table_that_was_edited_is_noticed_and_made_anew(shop: Console) -> None:
+    shop.wrap("sh", "-c", "exit 1")
+    assert shop.show()["verdict"]["result"] == "failed"
+    assert shop.dre("doctor").code == 0
+
+    with sqlite3.connect(shop.dot_dre / "cache" / "tables.db") as database:
+        tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
+        [table] = [name for name in tables if "operations" in name]
+        database.execute(f"update {table} set result = 'passed', grade = 'strong', status = 'succeeded'")  # noqa: S608 - its own name
+    database.close()
+
+    assert shop.show()["verdict"]["result"] == "failed"
+    assert shop.dre("verify").code == 1
+    doctor = shop.dre("doctor")
+    assert doctor.code == 1
+    assert "operations: not what history says" in doctor.text
+    assert shop.dre("projections", "rebuild").code == 0
+    assert shop.dre("doctor").code == 0
+    assert [row["verdict"]["result"] for row in shop.log()] == ["failed"]
