@@ -253,7 +253,7 @@ class Recorder:
             stream.attach(self._watch, self._recording)
         self._job.attach(self._watch, self._streams)
         deadline = Deadline(self._options.timeout_us, self._job)
-        while self._job.end is None:
+        while self._job.end is None or (deadline.holds() and not self._ended_by):
             self._watch.once(deadline.wait_ms())
         if deadline.passed:
             self._job.end.failure = errno.ETIMEDOUT

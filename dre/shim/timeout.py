@@ -1,14 +1,15 @@
-"""The time limit, only on request: TERM to the whole tree, a grace, KILL."""
+"""The time limit, only on request: TERM to the whole tree, a grace for all of it, KILL."""
 
 import os
 import time
 
-from dre.shim import libc
+from dre.shim import command, libc
 from dre.shim.signals import tell
 
 GRACE_S = 5.0
 _LONGEST_WAIT_MS = 3_600_000  # poll counts in 32 bits
 _PR_SET_CHILD_SUBREAPER = 36
+_OVER = (b"", b"Z", b"X")
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
@@ -26,7 +27,7 @@ class Deadline:
     """
 
     def __init__(self, timeout_us: int, job: "InGroup | InTerminal") -> None:
-        self.passed = False
+        self.passed = self._killed = False
         self._job = job
         self._at = time.monotonic() + timeout_us / 1_000_000 if timeout_us else None
         if timeout_us:
@@ -38,12 +39,22 @@ class Deadline:
         left = self._at - time.monotonic()
         if left <= 0:
             self._end_the_tree(_signal.SIGKILL if self.passed else _signal.SIGTERM)
-            self.passed, left = True, GRACE_S
+            self.passed, self._killed, left = True, self.passed, GRACE_S
             self._at = time.monotonic() + left
         return min(int(left * 1000) + 1, _LONGEST_WAIT_MS)
 
+    def holds(self) -> bool:
+        """
+        Whether the tree that was told to end is still there, though the command is not: some take their time, some do
+        not listen, and some were started by a shell in the moment between the end of its children and its own.
+        """
+        return self.passed and not self._killed and any(command.state(pid) not in _OVER for pid in self._tree())
+
+    def _tree(self) -> set[int]:
+        return _descendants(os.getpid()) - {self._job.keeper}
+
     def _end_the_tree(self, signo: int) -> None:
-        for pid in _descendants(os.getpid()) - {self._job.keeper}:
+        for pid in self._tree():
             tell(pid, signo)
             tell(pid, _signal.SIGCONT)  # a stopped process would not notice the polite one
 

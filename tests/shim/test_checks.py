@@ -202,7 +202,9 @@ def test_a_read_only_state_home_is_no_obstacle_once_it_is_writable_again(tmp_pat
     assert (in_vain.stdout, in_vain.returncode) == (b"ran\n", 3)
     assert_says_once(in_vain.stderr, b": Permission denied")
     assert (again.stdout, again.stderr, again.returncode) == (b"ran\n", b"", 3)
-    assert [folder.name for folder in state.iterdir()] == [(tmp_path / ".dre/ledger-id").read_text().strip()]
+    assert [folder.name for folder in state.iterdir() if folder.is_dir()] == [
+        (tmp_path / ".dre/ledger-id").read_text().strip()
+    ]
 
 
 def wrapped(place: Place, *options: str) -> "subprocess.CompletedProcess[bytes]":
@@ -341,7 +343,9 @@ def test_many_at_once_make_one(tmp_path: Path, own_home: Path) -> None:
     first = [subprocess.Popen([DRE, "wrap", "--strict", "true"], cwd=tmp_path) for _ in range(6)]
 
     assert [process.wait() for process in first] == [0] * 6
-    assert [folder.name for folder in state.iterdir()] == [(tmp_path / ".dre/ledger-id").read_text().strip()]
+    assert [folder.name for folder in state.iterdir() if folder.is_dir()] == [
+        (tmp_path / ".dre/ledger-id").read_text().strip()
+    ]
     assert [path.name for path in (tmp_path / ".dre").iterdir() if path.name.startswith(".ledger-id.")] == []
 
 

@@ -176,6 +176,16 @@ def test_who_is_asked_to_end_may_tidy_up_first(place: Place) -> None:
     assert place.spool.printed(1) == b"tidy\n"
 
 
+def test_who_does_not_listen_is_ended_all_the_same(place: Place) -> None:
+    """Though the command itself went at once."""
+    deaf = "trap '' TERM; echo $$ >deaf; while :; do sleep .05; done"
+
+    said = wrap(place, "--timeout", "1", "sh", "-c", f'sh -c "{deaf}" & wait'.replace("$$", "\\$\\$"))
+
+    assert said.returncode == 124
+    wait_for(lambda: not alive(int((place.folder / "deaf").read_text())), "the end of who did not listen")
+
+
 def test_who_was_stopped_meanwhile_ends_too(place: Place) -> None:
     script = "sh -c 'echo $$ >stopped; kill -STOP $$; sleep 1000' & wait; sleep 1000"
 
