@@ -13,12 +13,12 @@ from dre.capture.redaction import Redactor, replacement
 from dre.capture.spool import read_pieces
 from dre.capture.syntax import venv_version
 from dre.domain.events import Text
+from dre.shim.secrets import looks_secret
 
 LARGEST_TOOL = 64 << 20
 _LONGEST_FIRST_LINE = 256
 _LIMITS = {0: "cpu", 1: "fsize", 2: "data", 3: "stack", 4: "core", 5: "rss", 6: "nproc", 7: "nofile", 9: "as"}
 _PYTHON = re.compile(rb"python(\d+\.\d+)")
-_SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL", "AUTH", "COOKIE", "PRIVATE")
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -77,7 +77,7 @@ def observe(recording: Recording, redactor: Redactor, git_version: str | None) -
 
 def _value(name: str, value: bytes, redactor: Redactor) -> Text:
     """The recorder keeps no such name; if one came here all the same, its value goes no further."""
-    if any(word in name.upper() for word in _SECRET_NAMES):
+    if looks_secret(os.fsencode(name)):
         return replacement("name").decode()
     return redactor.text(value)
 

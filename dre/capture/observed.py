@@ -77,5 +77,5 @@ def _order(recording: Recording) -> str:
     if FILE in (stdout, stderr) and stdout != stderr:
         return "an output that went to a file stands behind the other: when it was written was not seen"
     if recording.start.order == "approximate":
-        return "stdout and stderr were two pipes: their order is approximate"
+        return "stdout and stderr were two streams: their order is approximate"
     return ""

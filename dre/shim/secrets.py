@@ -28,19 +28,19 @@ def shown(environment: "Mapping[bytes, bytes]", *, ci: bool) -> list[tuple[str, 
     return [
         (os.fsdecode(name), value)
         for name, value in environment.items()
-        if (name in _SHOWN or (ci and name.startswith(_SHOWN_IN_CI))) and not _looks_secret(name)
+        if (name in _SHOWN or (ci and name.startswith(_SHOWN_IN_CI))) and not looks_secret(name)
     ]
 
 
 def needles(environment: "Mapping[bytes, bytes]") -> bytes:
     """The secret values in the environment, each behind its length: what redaction looks for in the haystack."""
-    found = {value for name, value in environment.items() if _looks_secret(name) and not _is_place(value)}
+    found = {value for name, value in environment.items() if looks_secret(name) and not _is_place(value)}
     found.update(_password(value) for value in environment.values() if b"://" in value)
     found = {value for value in found if len(value) >= _SHORTEST_SECRET and value.lower() not in _ORDINARY}
     return b"".join(struct.pack("<I", len(secret)) + secret for secret in sorted(found))
 
 
-def _looks_secret(name: bytes) -> bool:
+def looks_secret(name: bytes) -> bool:
     upper = name.upper().replace(b"AUTHORI", b"AUTH").replace(b"AUTHOR", b"")  # who wrote it is no secret
     return any(word in upper for word in _SECRET_NAMES)
 
