@@ -21,7 +21,7 @@ GIT_IDENTITY = {
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """HOME and every XDG folder inside a temporary one; no DRE_* setting of the caller's."""
+    """HOME and every XDG folder inside a temporary one; no DRE_* setting of the caller's, and no CI."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     for variable, folder in (
@@ -31,7 +31,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
         ("XDG_DATA_HOME", ".local/share"),
     ):
         monkeypatch.setenv(variable, str(home / folder))
-    for variable in [name for name in os.environ if name.startswith(("DRE_", "GIT_"))]:
+    for variable in [name for name in os.environ if name == "CI" or name.startswith(("DRE_", "GIT_"))]:
         monkeypatch.delenv(variable)
     for variable, value in GIT_IDENTITY.items():
         monkeypatch.setenv(variable, value)
