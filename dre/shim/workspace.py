@@ -1,10 +1,18 @@
 """The workspace before the command: HEAD and branch by reading files, the tree through a private index."""
 
+import errno
 import os
+import select
 import time
 
 from dre.shim.journal import PRE, named
 from dre.shim.spool import Spool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal
 
 _GIT = [
     b"git",
@@ -14,6 +22,7 @@ _GIT = [
     *(b"-c", b"core.looseCompression=0"),  # the private objects are read once and then deleted
     *(b"-c", b"advice.addEmbeddedRepo=false"),
 ]
+PATIENCE_S = 30  # a pipe named .gitignore holds git up for ever; nothing may hold up the command like that
 _HEX = frozenset(b"0123456789abcdef")
 
 
@@ -103,8 +112,8 @@ def _as_git_sees_it(cwd: bytes) -> Workspace | None:
     return Workspace(*places) if len(places) == 3 else None
 
 
-def _ask(folder: bytes, *words: bytes, more: dict[bytes, bytes] | None = None) -> bytes:
-    """One git, quiet; its answer without the last newline, empty when it failed."""
+def _ask(folder: bytes, *words: bytes, more: dict[bytes, bytes] | None = None, patience_s: float = PATIENCE_S) -> bytes:
+    """One git, quiet; its answer without the last newline, empty when it failed. Raises TimeoutError."""
     answer, asked = os.pipe()
     quiet = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -112,15 +121,31 @@ def _ask(folder: bytes, *words: bytes, more: dict[bytes, bytes] | None = None) -
     ]
     actions = [(os.POSIX_SPAWN_DUP2, asked, 1), *quiet]
     try:
-        environment = {**os.environb, **(more or {})}
+        environment = {**os.environb, b"GIT_NO_LAZY_FETCH": b"1", b"GIT_TERMINAL_PROMPT": b"0", **(more or {})}
         pid = os.posix_spawnp(b"git", [*_GIT, b"-C", folder, *words], environment, file_actions=actions)
     finally:
         os.close(asked)
-    said = b""
-    while part := os.read(answer, 65536):
-        said += part
+    said = _read_for(answer, patience_s)
     os.close(answer)
-    return said.rstrip(b"\n") if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0 else b""
+    if said is None:
+        os.kill(pid, _signal.SIGKILL)
+    ended_well = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    if said is None:
+        raise OSError(errno.ETIMEDOUT, f"took longer than {patience_s} s")
+    return said.rstrip(b"\n") if ended_well else b""
+
+
+def _read_for(answer: int, patience_s: float) -> bytes | None:
+    """All of it, to the end of file; None when that does not come in time."""
+    ready, deadline = select.poll(), time.monotonic() + patience_s
+    ready.register(answer, select.POLLIN)
+    said = b""
+    while ready.poll(max(0, int((deadline - time.monotonic()) * 1000))):
+        part = os.read(answer, 65536)
+        if not part:
+            return said
+        said += part
+    return None
 
 
 def _copy_with_time(source: bytes, target: bytes) -> None:
@@ -147,7 +172,8 @@ def _quoted(path: bytes) -> bytes:
 
 def _read(path: bytes) -> bytes:
     try:
-        with open(path, "rb") as file:
+        # a pipe in a file's place must not hold us up
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             return file.read()
     except OSError:
         return b""
