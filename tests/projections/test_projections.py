@@ -268,7 +268,9 @@ async def _feed(store: EventStore) -> None:
 async def test_a_follower_that_stays_awake_sees_what_another_process_commits(
     store: SQLiteEventStore, tables: SQLiteTableStore, tmp_path: Path
 ) -> None:
-    awake = asyncio.create_task(following(store, tables).run())
+    follower = following(store, tables)
+    await follower.catch_up()  # whoever asks has tables to ask
+    awake = asyncio.create_task(follower.run())
     async with open_event_store(str(tmp_path / "ledger.db")) as other, asyncio.timeout(30):
         await record(other, [started(7)])
         while not await newest(tables, limit=1):  # noqa: ASYNC110 - a table has no event to wait for
