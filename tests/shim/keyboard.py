@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shim.places import PATIENCE_S
-from shim.processes import descendants, name, parent, state, wait_for
+from shim.processes import descendants, parent, state, words, wait_for
 
 PROMPT = "PROMPT>"
 CTRL_C, CTRL_D, CTRL_Z, CTRL_BACKSLASH, ESCAPE = "\x03", "\x04", "\x1a", "\x1c", "\x1b"
@@ -23,7 +23,7 @@ _LEAD = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); o
 
 
 def _sleeps_in_cat(pid: int) -> bool:
-    return name(pid) == "cat" and state(pid) == state(parent(pid)) == "S"
+    return words(pid) == [b"cat", b"go"] and state(pid) == state(parent(pid)) == "S"
 
 
 class Terminal:

@@ -44,12 +44,13 @@ def parent(pid: int) -> int:
     return int(_stat(pid)[1])
 
 
-def name(pid: int) -> str:
+def words(pid: int) -> list[bytes]:
+    """What it was started with."""
     try:
-        with open(f"/proc/{pid}/comm", encoding="latin-1") as comm:
-            return comm.read().rstrip("\n")
+        with open(f"/proc/{pid}/cmdline", "rb") as line:
+            return line.read().split(b"\0")[:-1]
     except (FileNotFoundError, ProcessLookupError):
-        return ""
+        return []
 
 
 def alive(pid: int) -> bool:
