@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shim.places import PATIENCE_S
-from shim.processes import descendants, parent, state, words, wait_for
+from shim.processes import descendants, parent, state, wait_for, words
 
 PROMPT = "PROMPT>"
 CTRL_C, CTRL_D, CTRL_Z, CTRL_BACKSLASH, ESCAPE = "\x03", "\x04", "\x1a", "\x1c", "\x1b"
