@@ -74,8 +74,8 @@ def _order(recording: Recording) -> str:
     _, stdout, stderr = recording.start.ends
     if stdout == stderr == INNER:
         return "stdout and stderr were one terminal: which of them wrote what was not seen"
-    if FILE in (stdout, stderr) and stdout != stderr:
+    if recording.start.order == "exact":
+        return ""
+    if FILE in (stdout, stderr):
         return "an output that went to a file stands behind the other: when it was written was not seen"
-    if recording.start.order == "approximate":
-        return "stdout and stderr were two streams: their order is approximate"
-    return ""
+    return "stdout and stderr were two streams: their order is approximate"

@@ -165,10 +165,7 @@ class Recorder:
                 ("wall_ns", b"%d" % time.time_ns()),
                 ("boot", boot_id),
                 *((f"fd{fd}", kind.encode()) for fd, kind in enumerate(decision.kinds)),
-                (
-                    "order",
-                    b"exact" if len(decision.shared(PIPE) + decision.shared(OUTPUT_ONLY)) < 2 else b"approximate",
-                ),
+                ("order", b"exact" if decision.one_output else b"approximate"),
                 ("umask", b"%o" % self._umask),
                 *(("limit", b"%d %d %d" % (limit, *resource.getrlimit(limit))) for limit in limits),
                 *(("label", label) for label in options.labels),

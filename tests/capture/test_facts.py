@@ -186,7 +186,10 @@ def test_what_is_said_of_output(changed: dict[str, object], state: str, words: s
     [
         ({"order": "approximate"}, "their order is approximate"),
         ({"ends": ("inner", "inner", "inner")}, "were one terminal"),
-        ({"ends": ("untouched", "file", "pipe")}, "went to a file"),
+        ({"ends": ("untouched", "file", "pipe"), "order": "approximate"}, "went to a file"),
+        ({"ends": ("untouched", "file", "file"), "order": "approximate"}, "went to a file"),
+        ({"ends": ("untouched", "file", "file")}, ""),
+        ({"ends": ("untouched", "file", "untouched")}, ""),
         ({"ends": ("untouched", "pipe", "untouched")}, ""),
     ],
 )
