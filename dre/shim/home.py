@@ -152,11 +152,18 @@ def vanished(state: bytes, path: bytes) -> str:
     """The id of the ledger whose history this machine has seen at `path`; empty when there never was one."""
     for name in sorted(os.listdir(state), reverse=True):  # ids begin with their time: the newest counts
         folder = os.path.join(state, name)
-        if is_id(os.fsdecode(name)) and os.path.lexists(os.path.join(folder, b"head")):
-            with open(os.path.join(folder, b"path"), "rb") as kept:
-                if kept.read() == path:
-                    return os.fsdecode(name)
+        if is_id(os.fsdecode(name)) and os.path.lexists(os.path.join(folder, b"head")) and _place(folder) == path:
+            return os.fsdecode(name)
     return ""
+
+
+def _place(folder: bytes) -> bytes:
+    """Where a ledger was last seen; empty when it was given up."""
+    try:
+        with open(os.path.join(folder, b"path"), "rb") as kept:
+            return kept.read()
+    except FileNotFoundError:
+        return b""
 
 
 def open_folder(parent: int | None, name: bytes, shown: bytes = b"") -> int:

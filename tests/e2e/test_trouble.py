@@ -125,6 +125,10 @@ def test_a_deleted_history_is_said_by_everything_and_begins_anew_only_by_init(sh
     assert begun.code == 0, begun.text
     assert f"{size} events" in begun.text
     assert [row["exitCode"] for row in shop.log()] == [8]
+    elsewhere = Console(shop.folder.parent / "elsewhere")
+    elsewhere.folder.mkdir()
+    assert elsewhere.wrap("sh", "-c", "exit 9").code == 9
+    assert [row["exitCode"] for row in elsewhere.log()] == [9]
 
 
 def test_an_older_copy_is_said_and_recordings_wait(shop: Console, tmp_path: Path) -> None:

@@ -452,6 +452,17 @@ def test_a_history_that_vanished_elsewhere_is_no_concern(place: Place, tmp_path:
     assert (place.dre / "ledger-id").read_text().strip() != place.ledger
 
 
+def test_a_history_that_was_given_up_holds_nobody_up(place: Place) -> None:
+    (place.kept / "path").rename(place.kept / "path.retired")
+    shutil.rmtree(place.dre)
+
+    said = place.wrap(*COMMAND)
+
+    assert (said.stderr, said.returncode) == (b"", 3)
+    assert (place.dre / "ledger-id").read_text().strip() != place.ledger
+    assert place.spool.state() == "complete"
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     return new_repository(tmp_path / "repository")
