@@ -36,7 +36,7 @@ PR_SET_CHILD_SUBREAPER = 36
 LIMITS = {
     ("wrap.true", "python"): "at most 2.5",
     ("wrap.200mb.cpu", "native"): "at most 0.2 s more",
-    ("wrap.200mb.memory", "native"): "at most 24 MiB",
+    ("wrap.200mb.memory", "native"): "at most 22.9 MiB",
     ("wrap.200mb.bytes", "native"): "all",
 }
 KEY = (

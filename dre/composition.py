@@ -114,6 +114,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         if (await store.head()).size == 0:
             await _begin_ledger(appender, found.ledger_id, actor, state)
         blocked = _copied(found) or await _behind(store, found, kept)
+        dot_dre.mark_blocked(found.path, blocked=blocked is not None)
         notes = _settle(found, state)
         if blocked is None:
             head = await store.head()

@@ -43,6 +43,11 @@ class Home:
         """This machine has seen a history here, and it is gone. Recordings wait until somebody decides."""
         return not self._holds("ledger.db") and os.path.lexists(os.path.join(self._folder(self.ledger), b"head"))
 
+    @property
+    def blocked(self) -> bool:
+        """Whoever read the history last found it older than what was seen, or a copy. Recordings wait here too."""
+        return self._holds("blocked")
+
     def _holds(self, name: str) -> bool:
         try:
             os.lstat(name, dir_fd=self.fd)

@@ -146,12 +146,16 @@ def test_an_older_copy_is_said_and_recordings_wait(shop: Console, tmp_path: Path
         assert f"this machine has seen {newest}" in answer.text, (words, answer.text)
     assert shop.dre("ledger", "verify").code == 1
     assert len(spools(shop)) == 1
+    said = shop.wrap("true")
+    assert b"recordings wait there" in said.err
+    assert said.code == 0
 
     for name in spools(shop):
         shutil.move(shop.dot_dre / "spool" / name, tmp_path / "new" / "spool" / name)
     shutil.rmtree(shop.dot_dre)
     shutil.move(tmp_path / "new", shop.dot_dre)
-    assert [row["exitCode"] for row in shop.log()] == [3, 2, 1]
+    assert [row["exitCode"] for row in shop.log()] == [0, 3, 2, 1]
+    assert shop.wrap("true").err == b""
     assert shop.dre("ledger", "verify").code == 0
 
 

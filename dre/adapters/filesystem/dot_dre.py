@@ -1,5 +1,6 @@
 """The folder `.dre/`: found, made, and refused when somebody else could have prepared it."""
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from dre.adapters.filesystem.state_home import StateHome, ledger_id_from
 from dre.errors import LedgerMissing, WorkspaceRefused
 
 NAME = ".dre"
+BLOCKED = "blocked"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe in its place must not hold us up
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -82,6 +84,16 @@ def make(path: str, ledger_id: UUID, state: StateHome) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+
+
+def mark_blocked(path: str, *, blocked: bool) -> None:
+    """For the recorder, which does not read histories: whether what it records here has to wait."""
+    marker = os.path.join(path, BLOCKED)
+    with contextlib.suppress(OSError):  # a mark is a courtesy: who cannot leave it still reads
+        if blocked:
+            os.close(os.open(marker, _NEW, 0o600))
+        else:
+            os.unlink(marker)
 
 
 def inspect(path: str, state: StateHome) -> DotDre:

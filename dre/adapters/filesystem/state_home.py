@@ -79,8 +79,8 @@ class StateHome:
             os.replace(os.path.join(folder, "path"), os.path.join(folder, "path.retired"))
 
     def ledger_at(self, path: str) -> UUID | None:
-        """The ledger that was last seen at this path and has a history."""
-        for name in sorted(os.listdir(self.root)) if os.path.isdir(self.root) else ():
+        """The newest ledger that was last seen at this path and has a history; ids begin with their time."""
+        for name in sorted(os.listdir(self.root), reverse=True) if os.path.isdir(self.root) else ():
             ledger_id = ledger_id_from(name)
             if ledger_id and self.path(ledger_id) == path and self.head(ledger_id):
                 return ledger_id
