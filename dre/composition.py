@@ -111,7 +111,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         appender = Appender(store, lambda entry: _remember(state, found.ledger_id, entry))
         stack.push_async_callback(appender.close)
         actor = state.actor()
-        if (await store.head()).size == 0:
+        if kept is None and (await store.head()).size == 0:  # an emptied one that was seen here is not begun again
             await _begin_ledger(appender, found.ledger_id, actor, state)
         blocked = _copied(found) or await _behind(store, found, kept)
         dot_dre.mark_blocked(found.path, blocked=blocked is not None)

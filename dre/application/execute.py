@@ -66,10 +66,10 @@ class Appender:
             if not isinstance(error, Exception):
                 raise
             return
-        self._tell(answers)
-        for (_, done), answer in zip(batch, answers, strict=True):
+        for (_, done), answer in zip(batch, answers, strict=True):  # first: it is durable, whatever the telling meets
             if not done.done():
                 done.set_result(answer)
+        self._tell(answers)
 
     def _tell(self, answers: Sequence[Receipt | Refused]) -> None:
         new = [

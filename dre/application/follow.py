@@ -86,7 +86,7 @@ class Following:
         """
         One page, decoded once, for everybody who has not seen it; True when nobody is behind.
 
-        Raises LedgerAltered where a head counts events that are not there: nobody would ever catch up with it.
+        Raises LedgerAltered where the next event is not there: nobody would ever catch up with the head.
         """
         size = (await self._store.head()).size
         behind = [f for f in self._followers if f.name not in self._stopped and self._at(f) < size - 1]
@@ -94,12 +94,14 @@ class Following:
             return True
         low = min(map(self._at, behind))
         async for page in self._store.read(low, size, page=PAGE):
+            if page[0].entry.position != low + 1:
+                break
             readable, error = _decode(page)
             for follower in behind:
                 await self._feed(follower, page, readable, error)
             return False
         raise LedgerAltered(
-            f"the history says that it holds {size} events, but there is none behind {low}",
+            f"the history says that it holds {size} events, but event {low + 1} is not there",
             position=low + 1,
             hint="dre ledger verify says what is wrong",
         )

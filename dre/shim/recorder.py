@@ -245,7 +245,9 @@ class Recorder:
     # While it runs and after
 
     def _keep_only_ours(self) -> None:
-        in_use = {fd for stream in self._streams for fd in stream.closes} | {file.number for file in self._files}
+        in_use = {fd for stream in self._streams for fd in stream.closes}
+        # Every number of a file, not the one we read it by: in `>log 2>&1` it is descriptor 2 that we speak to.
+        in_use.update(fd for numbers in self._decision.shared(FILE) for fd in numbers)
         close_all_but(ours | in_use)
 
     def _copy_until_the_end(self) -> Report:

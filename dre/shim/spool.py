@@ -1,5 +1,6 @@
 """The spool: one directory per operation, written so that a cut at any moment leaves something true."""
 
+import errno
 import fcntl
 import os
 import struct
@@ -107,9 +108,12 @@ class Spool:
     def keep_needles(self, needles: bytes) -> None:
         """Always written, also empty: without it nobody could tell that there was nothing to redact."""
         fd = self._new("needles")
-        os.write(fd, needles)
+        kept = os.write(fd, needles)
         os.fsync(fd)
         os.close(fd)
+        if kept < len(needles):
+            # A full disk or a limit takes a part without a word; the secrets behind it would be told.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def must_be_well(self) -> None:
         """While nothing was started, trouble is a reason to record nothing at all."""

@@ -47,6 +47,19 @@ async def test_appends_that_gather_are_one_batch(store: SQLiteEventStore) -> Non
     assert batches[-1].position == 299
 
 
+async def test_what_is_durable_is_answered_although_its_listener_fails(store: SQLiteEventStore) -> None:
+    def fail(_newest: Entry) -> None:
+        raise OSError("nobody listens")
+
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["message"]))
+
+    answer = await asyncio.wait_for(Appender(store, fail).append(an_append(1)), 30)
+    asyncio.get_running_loop().set_exception_handler(None)
+
+    assert isinstance(answer, Receipt)
+
+
 async def test_no_batch_is_larger_than_allowed(store: SQLiteEventStore) -> None:
     batches: list[Entry] = []
     appender = Appender(store, batches.append)

@@ -34,7 +34,27 @@ async def test_a_head_that_counts_more_than_there_is_ends_in_an_error_and_not_in
         connection.close()
         following = Following(store, tables, [Projecting(projection, tables) for projection in PROJECTIONS])
 
-        with pytest.raises(LedgerAltered, match="there is none behind 0") as error:
+        with pytest.raises(LedgerAltered, match="event 1 is not there") as error:
             await asyncio.wait_for(following.catch_up(), 30)
 
     assert error.value.position == 1
+
+
+async def test_an_event_that_was_taken_away_ends_in_an_error_and_not_in_waiting(tmp_path: Path) -> None:
+    path = str(tmp_path / "ledger.db")
+    async with open_event_store(path) as store, open_table_store(str(tmp_path / "cache" / "tables.db")) as tables:
+        account = AccountRegistered(
+            id=actor_id(ACTOR), actor=ACTOR, kind="local", name="me", host="here", registered_at=1
+        )
+        stream = stream_name("default", "account", account.id)
+        await store.append([Append(ACTOR, new_events(stream, [account] * 2, [uuid4(), uuid4()]))])
+        with apsw.Connection(path) as connection:
+            connection.execute("drop trigger event_delete")
+            connection.execute("delete from event where position = 0")
+        connection.close()
+        following = Following(store, tables, [Projecting(projection, tables) for projection in PROJECTIONS])
+
+        with pytest.raises(LedgerAltered, match="event 0 is not there") as error:
+            await asyncio.wait_for(following.catch_up(), 30)
+
+    assert error.value.position == 0

@@ -123,6 +123,15 @@ async def test_an_older_copy_is_said_and_nothing_is_appended_to_it(shop: Path, t
     assert await size_after(shop) == 3
 
 
+async def test_an_emptied_ledger_is_not_begun_again(shop: Path) -> None:
+    await size_after(shop, 1)
+    (shop / ".dre" / "ledger.db").write_bytes(b"")
+
+    async with open_engine(settings(shop)) as engine:
+        assert isinstance(engine.blocked, LedgerBehind)
+        assert (await engine.store.head()).size == 0
+
+
 async def test_another_history_of_the_same_length_is_said(shop: Path, tmp_path: Path) -> None:
     await size_after(shop)
     shutil.copytree(shop / ".dre", tmp_path / "backup")

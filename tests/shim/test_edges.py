@@ -151,6 +151,27 @@ def test_unrecorded_but_undisturbed(place: Place, script: str) -> None:
     assert place.spools == []
 
 
+def test_secrets_that_do_not_fit_are_not_half_known(place: Place) -> None:
+    """A limit lets the front of a file through: whoever redacts would know only the front of the secrets."""
+    # (No bytecode: Python, too, would leave the front of it, for everybody.)
+    few = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
+    script = f"ulimit -f 8; {WRAP}sh -c 'exit 3'"
+
+    said = run(
+        ["bash", "-c", script], cwd=place.folder, env={**few, "A_SECRET": "s" * 20_000, "PYTHONDONTWRITEBYTECODE": "1"}
+    )
+
+    assert said.returncode == 3
+    assert said.stderr.startswith(b"dre: not recorded: ")
+    assert place.spools == []
+
+
+def test_what_cannot_be_run_is_said_also_where_both_outputs_are_one_file(place: Place) -> None:
+    run(["bash", "-c", f"{WRAP}no-such-command-at-all >log 2>&1"], cwd=place.folder)
+
+    assert (place.folder / "log").read_bytes() == b"dre: no-such-command-at-all: No such file or directory\n"
+
+
 def answer(place: Place, script: str, p: str) -> tuple[bytes, int, bytes]:
     """Standard output, exit code, and standard error but for numbers of processes."""
     folder = place.folder / "run"

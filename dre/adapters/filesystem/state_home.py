@@ -42,7 +42,7 @@ class StateHome:
         """From now on this machine knows the ledger, at this path."""
         for folder in (self.root, self.folder(ledger_id)):  # one by one: parents that are made on the way stay open
             os.makedirs(folder, mode=0o700, exist_ok=True)
-        self._replace(os.path.join(self.folder(ledger_id), "path"), os.fsencode(path))
+        self._replace(os.path.join(self.folder(ledger_id), "path"), os.fsencode(path), durable=True)
 
     def path(self, ledger_id: UUID) -> str | None:
         """Where the ledger was last seen."""
@@ -70,7 +70,7 @@ class StateHome:
         with contextlib.suppress(OSError), self._locked(ledger_id):
             kept = self.head(ledger_id)
             if kept is None or kept.size < head.size:
-                self._replace(os.path.join(self.folder(ledger_id), "head"), msgspec.json.encode(head))
+                self._replace(os.path.join(self.folder(ledger_id), "head"), msgspec.json.encode(head), durable=False)
 
     def retire(self, ledger_id: UUID) -> None:
         """The ledger is gone and its loss was admitted: what was kept of it stays, its place becomes free."""
@@ -92,7 +92,7 @@ class StateHome:
         os.makedirs(self.root, mode=0o700, exist_ok=True)
         if not os.path.exists(where):
             fresh = f"{where}.{uuid4()}"
-            _write_new(fresh, f"local-{uuid4()}\n".encode())
+            _write_new(fresh, f"local-{uuid4()}\n".encode(), durable=True)
             with contextlib.suppress(FileExistsError):
                 os.link(fresh, where)  # of two at once one wins, and both then read the winner's
             os.unlink(fresh)
@@ -110,9 +110,9 @@ class StateHome:
         finally:
             os.close(fd)
 
-    def _replace(self, path: str, content: bytes) -> None:
+    def _replace(self, path: str, content: bytes, *, durable: bool) -> None:
         fresh = f"{path}.{uuid4()}"
-        _write_new(fresh, content)
+        _write_new(fresh, content, durable=durable)
         os.replace(fresh, path)
 
 
@@ -124,10 +124,14 @@ def ledger_id_from(text: str) -> UUID | None:
     return found if str(found) == text else None
 
 
-def _write_new(path: str, content: bytes) -> None:
+def _write_new(path: str, content: bytes, *, durable: bool) -> None:
+    """Durable before it is given its real name: a power cut would leave that name on an empty file."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _read(path: str) -> bytes | None:
