@@ -35,7 +35,7 @@ class Asked:
 
     def answer(self, encoded: bytes) -> None:
         """One JSON value, on one line."""
-        from dre.cli import safe
+        from dre.documentation import safe
 
         sys.stdout.write(safe.json_line(encoded) + "\n")
 

@@ -15,10 +15,10 @@ from dre.adapters.filesystem import dot_dre
 from dre.capture.journal import read_recording, this_boot
 from dre.capture.recording import NothingRan
 from dre.capture.spool import Spools
-from dre.cli import words
 from dre.cli.asked import Asked
 from dre.cli.opened import opened
 from dre.composition import Engine, compare_tables, read_settings, state_home
+from dre.documentation import words
 from dre.domain.ids import short
 from dre.errors import DREError, LedgerAltered, LedgerMissing, SpoolRefused
 from dre.ledger.audit import Trail

@@ -19,8 +19,8 @@ class _Operation(click.ParamType[str]):
     name = "operation"
 
     def shell_complete(self, ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from dre.cli import safe
         from dre.cli.which import LAST, short_ids
+        from dre.documentation import safe
 
         items = [CompletionItem(LAST, help="the newest")]
         with contextlib.suppress(Exception):  # a shell that completes is no place for our troubles

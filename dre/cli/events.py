@@ -8,11 +8,11 @@ from uuid import UUID
 import click
 import msgspec
 
-from dre.cli import words
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.opened import opened, run
 from dre.cli.screen import Mark
+from dre.documentation import words
 from dre.domain.events import Bytes, Text, stream_id
 from dre.domain.ids import short
 from dre.ledger.entry import Entry

@@ -79,6 +79,6 @@ def _judged(detail: OperationDetail) -> str:
 
 def _tell(line: str) -> None:
     """Never waits for somebody to read it."""
-    from dre.cli import safe
+    from dre.documentation import safe
 
     voice.say(safe.line(line).encode("utf-8", "backslashreplace"))

@@ -7,11 +7,11 @@ import msgspec
 
 from dre.adapters.filesystem import begin
 from dre.adapters.filesystem.state_home import StateHome
-from dre.cli import words
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.opened import opened, run
 from dre.composition import state_home
+from dre.documentation import words
 
 
 @a_command("init", short_help="make .dre/ in this repository", examples=["dre init", "dre init --ci-mode"])

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 import click
 import msgspec
 
-from dre.cli import words
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.opened import opened, run
@@ -14,6 +13,7 @@ from dre.cli.operation_screen import ASSURANCE
 from dre.cli.progress import Progress
 from dre.cli.screen import Mark, Screen
 from dre.composition import Engine
+from dre.documentation import words
 from dre.domain.events import stream_name
 from dre.domain.ledger import DEFAULT_PROJECT
 from dre.errors import BlobAltered, BlobMissing, LedgerAltered, LedgerBehind

@@ -6,7 +6,6 @@ from datetime import datetime
 import click
 import msgspec
 
-from dre.cli import words
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.moments import EXPECTED, parse_moment
@@ -14,6 +13,7 @@ from dre.cli.opened import opened, run
 from dre.cli.screen import Mark, Piece
 from dre.cli.verdicts import NOTHING, in_a_list
 from dre.cli.which import short_ids
+from dre.documentation import words
 from dre.domain.ids import short
 from dre.projections.operations import RUNNING, OperationRow, newest
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from dre.cli import safe, words
-from dre.cli.intact import Altered
 from dre.cli.screen import Mark, Screen
 from dre.cli.verdicts import at_the_top
+from dre.documentation import safe, words
 from dre.domain.events import Text
 from dre.domain.operation import Git
 from dre.projections.operation_detail import Item, OperationDetail
+from dre.verification.intact import Altered
 
 ASSURANCE = "local: the same user could rewrite all of it"
 _LABEL = 10

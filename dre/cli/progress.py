@@ -4,9 +4,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from dre.cli import words
 from dre.cli.asked import Asked
 from dre.cli.screen import is_terminal
+from dre.documentation import words
 
 _BAR = 24
 _EVERY_S = 0.1

@@ -8,12 +8,12 @@ from typing import Any
 import click
 import msgspec
 
-from dre.cli import words
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.opened import opened, run
 from dre.cli.progress import Progress
 from dre.composition import Engine
+from dre.documentation import words
 from dre.errors import LedgerError, NotFound
 from dre.projections import PROJECTIONS
 from dre.projections.projection import Projection

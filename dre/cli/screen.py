@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, TextIO
 
-from dre.cli import safe
+from dre.documentation import safe
 
 Style = Literal["good", "bad", "doubt", "strong", "dim"]
 _SGR: Mapping[Style, str] = {"good": "32", "bad": "31;1", "doubt": "33", "strong": "1", "dim": "2"}

@@ -5,7 +5,6 @@ import sys
 import click
 import msgspec
 
-from dre.cli import around, intact, safe
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.completion import OPERATION
@@ -14,8 +13,10 @@ from dre.cli.operation_screen import OUTPUT_KIND, Failing, Findings, Place, show
 from dre.cli.screen import is_terminal
 from dre.cli.which import LAST, find_operation
 from dre.composition import Engine
+from dre.documentation import around, safe
 from dre.errors import BlobAltered, BlobMissing, NotFound, UsageError
 from dre.projections.operation_detail import Item, OperationDetail, read_operation
+from dre.verification import intact
 
 _SHOWN_FAILURES = 5
 

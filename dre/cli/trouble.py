@@ -62,6 +62,6 @@ def _say(asked: Asked, error: DREError) -> None:
 
 def _trace(asked: Asked) -> None:
     if asked.debug:
-        from dre.cli import safe
+        from dre.documentation import safe
 
         sys.stderr.write(safe.lines(traceback.format_exc()))

@@ -7,11 +7,9 @@ import click
 import msgspec
 
 from dre.capture.spool import newer_than
-from dre.cli import intact, words
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.completion import OPERATION
-from dre.cli.intact import Altered
 from dre.cli.opened import opened, run
 from dre.cli.operation_screen import ASSURANCE, headline, labelled, not_seen, why
 from dre.cli.screen import Mark, Screen
@@ -19,12 +17,15 @@ from dre.cli.show import findings
 from dre.cli.verdicts import STATUS
 from dre.cli.which import LAST, find_operation
 from dre.composition import Engine
+from dre.documentation import words
 from dre.domain.ids import short
 from dre.errors import DREError, LedgerAltered, LedgerBehind, SpoolRefused
 from dre.ledger.audit import audit
 from dre.projections.operation_detail import OperationDetail, read_operation
 from dre.projections.operations import OperationRow
+from dre.verification import intact
 from dre.verification.follower import is_outdated, judge_again
+from dre.verification.intact import Altered
 
 ALTERED, UNKNOWN = 1, 3
 

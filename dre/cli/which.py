@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from dre.cli import words
+from dre.documentation import words
 from dre.domain.ids import SHORT_LENGTH, short, typed_short
 from dre.errors import AmbiguousId, NotFound, UsageError
 from dre.ports.table_store import TableStore

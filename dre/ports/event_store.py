@@ -99,6 +99,13 @@ class EventStore(Protocol):
         """The events among these ids that are recorded."""
         ...
 
+    def commits(self) -> object:
+        """
+        Equal to what it was as long as nobody has committed, as far as can be known without waiting. Costs
+        microseconds, so that an answer may be kept for as long as it is true.
+        """
+        ...
+
     async def changed(self, known: int, timeout_s: float) -> int:
         """Waits until the head's size is not `known` (other processes count) or time is over; returns the size."""
         ...

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dre.cli import safe, screen
+from dre.cli import screen
 from dre.cli.screen import Mark, Piece, Screen
+from dre.documentation import safe
 
 TEXTS = st.text(st.characters(codec=None), max_size=40)
 STYLES = st.sampled_from(("good", "bad", "doubt", "strong", "dim"))

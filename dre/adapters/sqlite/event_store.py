@@ -12,7 +12,7 @@ from uuid import UUID
 
 import apsw
 
-from dre.adapters.sqlite.connection import Database, transaction
+from dre.adapters.sqlite.connection import Database, Glance, transaction
 from dre.adapters.sqlite.schema import make_schema
 from dre.adapters.sqlite.settle import settle, streams_of
 from dre.errors import LedgerAltered
@@ -57,25 +57,31 @@ async def open_event_store(
     Raises LedgerNewer, LedgerAltered, StoreBusy, StoreFull.
     """
     database = Database(path, create=create, synchronous="full", busy_timeout_s=busy_timeout_s)
+    glance = Glance(path)
     try:
         await database.run(make_schema)
-        yield SQLiteEventStore(database, now_us, random)
+        yield SQLiteEventStore(database, glance, now_us, random)
     finally:
+        glance.close()
         await database.close()
 
 
 class SQLiteEventStore:
-    def __init__(self, database: Database, now_us: Callable[[], int], random: Callable[[int], bytes]) -> None:
-        self._database = database
+    def __init__(
+        self, database: Database, glance: Glance, now_us: Callable[[], int], random: Callable[[int], bytes]
+    ) -> None:
+        self._database, self._glance = database, glance
         self._now_us = now_us
         self._random = random
         self._moved = asyncio.Event()
+        self._appended = 0
 
     async def head(self) -> Head:
         return await self._database.run(_head)
 
     async def append(self, appends: Sequence[Append]) -> list[Receipt | Refused]:
         answers = await self._database.run(lambda connection: self._append(connection, appends))
+        self._appended += 1
         self._moved.set()  # wakes who waits in `changed`; they look for themselves
         self._moved = asyncio.Event()
         return answers
@@ -94,13 +100,16 @@ class SQLiteEventStore:
     async def find(self, ids: Sequence[UUID]) -> dict[UUID, StoredEvent]:
         return await self._database.run(lambda connection: _find(connection, ids))
 
+    def commits(self) -> tuple[int, int]:
+        return self._glance.version(), self._appended
+
     async def changed(self, known: int, timeout_s: float) -> int:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
         seen, size = None, known
         while True:
             moved = self._moved  # taken before the look: what is committed after it will set this one
-            commits = await self._database.run(_commits)
+            commits = self.commits()
             if commits != seen:
                 seen, size = commits, (await self.head()).size
             left = end - loop.time()
@@ -225,11 +234,6 @@ def _stored(row: tuple[Any, ...]) -> StoredEvent:
 
 def _name(stored: bytes) -> str:
     return stored.decode("ascii", "surrogateescape")
-
-
-def _commits(connection: apsw.Connection) -> tuple[int, int]:
-    """Differs after a commit: of another connection by the first number, of this one by the second."""
-    return int(connection.execute("pragma data_version").get), connection.total_changes()
 
 
 def _split(salts: bytes) -> list[bytes]:

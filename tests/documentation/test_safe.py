@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dre.cli import safe
+from dre.documentation import safe
 from dre.domain.events import Bytes
 
 TEXTS = st.text(st.characters(codec=None), max_size=60)

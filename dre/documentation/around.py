@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 
-from dre.cli import safe
+from dre.documentation import safe
 
 LARGEST_BYTES = 8 << 20
 AFTER, TAIL = 8, 10

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from dre.cli import words
+from dre.documentation import words
 
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 DAY = 24 * HOUR

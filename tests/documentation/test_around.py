@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dre.cli import around
+from dre.documentation import around
 
 PYTEST = """\
 tests/test_cart.py::test_total FAILED

@@ -1,0 +1,1 @@
+"""What is told to people, wherever they look: words for sizes and times, text that nothing obeys, lines that matter."""
