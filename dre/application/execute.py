@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from dre.domain import codec
-from dre.domain.events import DomainEvent, Recorded
+from dre.domain.events import DomainEvent, Door, Recorded
 from dre.errors import CommandRefused, StoreBusy
 from dre.ledger.entry import Entry
 from dre.ports.event_store import Append, EventStore, NewEvent, Receipt, Refused
@@ -99,11 +99,16 @@ async def read_stream(store: EventStore, stream: str) -> list[Recorded]:
 
 
 def new_events(
-    stream: str, events: Sequence[DomainEvent], ids: Sequence[UUID], causation: UUID | None = None
+    stream: str,
+    events: Sequence[DomainEvent],
+    ids: Sequence[UUID],
+    causation: UUID | None = None,
+    door: Door | None = None,
 ) -> tuple[NewEvent, ...]:
     """Facts on their way into one stream. Raises BodyRefused."""
     return tuple(
-        NewEvent(id, stream, event.type, codec.encode(event, causation)) for event, id in zip(events, ids, strict=True)
+        NewEvent(id, stream, event.type, codec.encode(event, causation, door))
+        for event, id in zip(events, ids, strict=True)
     )
 
 
@@ -115,6 +120,7 @@ async def execute(
     stream: str,
     decide: Callable[[list[Recorded]], Sequence[tuple[UUID, DomainEvent]]],
     causation: UUID | None = None,
+    door: Door | None = None,
 ) -> Receipt | None:
     """
     Reads the stream, decides, appends, expecting what was read. A lost race decides again.
@@ -126,7 +132,7 @@ async def execute(
         decided = decide(known)
         if not decided:
             return None
-        events = new_events(stream, [event for _, event in decided], [id for id, _ in decided], causation)
+        events = new_events(stream, [event for _, event in decided], [id for id, _ in decided], causation, door)
         answer = await appender.append(Append(actor, events, {stream: len(known)}))
         if isinstance(answer, Receipt):
             return answer

@@ -13,10 +13,11 @@ from dre.cli.command import command as a_command
 from dre.cli.opened import opened, run
 from dre.cli.screen import Mark
 from dre.documentation import words
-from dre.domain.events import Bytes, Text, stream_id
+from dre.domain.events import stream_id
 from dre.domain.ids import short
 from dre.ledger.entry import Entry
 from dre.ports.event_store import EventStore, StoredEvent
+from dre.projections.history import encoded
 
 _FOR_EVER_S = 3600.0
 _FIRST_TOLD = ("command", "name", "outcome", "reason", "result", "status", "key", "items", "origin", "policy")
@@ -45,7 +46,7 @@ async def _print(asked: Asked, after: int, *, follow: bool, proofs: bool) -> Non
     async with opened(asked) as engine:
         async for stored in _events(engine.store, after, follow=follow):
             if asked.json:
-                asked.answer(msgspec.json.encode(as_json(stored, proofs=proofs)))
+                asked.answer(encoded(stored, proofs=proofs))
             else:
                 _say(asked, stored, proofs=proofs)
 
@@ -63,26 +64,6 @@ async def _events(store: EventStore, after: int, *, follow: bool) -> AsyncIterat
         await store.changed(size, _FOR_EVER_S)
 
 
-def as_json(stored: StoredEvent, *, proofs: bool) -> dict[str, object]:
-    """The one form in which an event is shown, wherever it is."""
-    entry = stored.entry
-    fields: dict[str, object] = {
-        "position": entry.position,
-        "id": entry.event_id,
-        "stream": entry.stream,
-        "version": entry.version,
-        "type": entry.type,
-        "recordedAt": entry.recorded_at_us // 1000,
-        "actor": entry.actor,
-        "data": _fields(stored),
-    }
-    if proofs:
-        fields["entry"] = entry.encode().decode("ascii", "backslashreplace")
-        fields["salt"] = None if stored.salt is None else stored.salt.hex()
-        fields["body"] = None if stored.body is None else _exact(stored.body)
-    return fields
-
-
 def _fields(stored: StoredEvent) -> dict[str, Any] | None:
     """The body without its `meta`; None where it was erased, or is no JSON object any more."""
     if stored.body is None:
@@ -92,14 +73,6 @@ def _fields(stored: StoredEvent) -> dict[str, Any] | None:
     except msgspec.MsgspecError:
         return None
     return {name: value for name, value in fields.items() if name != "meta"}
-
-
-def _exact(body: bytes) -> Text:
-    """Only an altered body is no text."""
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        return Bytes(body)
 
 
 def _say(asked: Asked, stored: StoredEvent, *, proofs: bool) -> None:

@@ -14,8 +14,8 @@ from dre.cli.screen import Mark, Piece
 from dre.cli.verdicts import NOTHING, in_a_list
 from dre.cli.which import short_ids
 from dre.documentation import words
-from dre.domain.ids import short
-from dre.projections.operations import RUNNING, OperationRow, newest
+from dre.projections.operations import RUNNING, OperationRow, newest, summary
+from dre.projections.operations import Asked as Since
 
 _MOST = 10_000
 
@@ -40,7 +40,7 @@ def command(asked: Asked, limit: int, since: str | None) -> None:
     rows = run(_read(asked, limit, begun))
     if asked.json:
         for row in rows:
-            asked.answer(msgspec.json.encode(as_json(row)))
+            asked.answer(msgspec.json.encode(summary(row)))
     elif rows:
         asked.screen().rows(_table(rows, asked.now_ms), flexible=2)
     else:
@@ -49,7 +49,7 @@ def command(asked: Asked, limit: int, since: str | None) -> None:
 
 async def _read(asked: Asked, limit: int, since: int | None) -> Sequence[OperationRow]:
     async with opened(asked) as engine:
-        return await newest(engine.tables, limit=limit, since=since)
+        return await newest(engine.tables, limit=limit, asked=Since(since=since))
 
 
 def _table(rows: Sequence[OperationRow], now_ms: int) -> list[list[Piece]]:
@@ -65,33 +65,3 @@ def _table(rows: Sequence[OperationRow], now_ms: int) -> list[list[Piece]]:
         ]
         for row in rows
     ]
-
-
-def as_json(row: OperationRow) -> dict[str, object]:
-    """The names that `dre show --json` has, as far as a list knows them."""
-    verdict = {
-        "id": row.verification_id,
-        "result": row.result,
-        "confidence": row.confidence,
-        "grade": row.grade,
-        "summary": row.summary,
-    }
-    return {
-        "id": row.id,
-        "short": short(row.id),
-        "command": row.command,
-        "cwd": row.working_directory,
-        "status": row.status,
-        "outcome": None if row.status == RUNNING else row.status,
-        "exitCode": row.exit_code,
-        "signal": row.signal,
-        "startedAt": row.started_at,
-        "completedAt": row.completed_at,
-        "durationUs": row.duration_us,
-        "git": {"commit": row.git_commit, "branch": row.git_branch} if row.git_commit or row.git_branch else None,
-        "labels": row.labels,
-        "parent": row.parent,
-        "items": row.items,
-        "verdict": verdict if row.result else None,
-        "position": row.position,
-    }

@@ -13,7 +13,7 @@ import msgspec
 
 from dre.domain.account import AccountRegistered
 from dre.domain.configuration import ConfigurationChanged
-from dre.domain.events import DomainEvent, ErasedEvent, Meta, Recorded, UnknownEvent
+from dre.domain.events import DomainEvent, Door, ErasedEvent, Meta, Recorded, UnknownEvent
 from dre.domain.evidence import EvidenceCollected, EvidenceComplete, EvidenceErased
 from dre.domain.ledger import BodyErased, LedgerCreated
 from dre.domain.operation import OperationCompleted, OperationInterrupted, OperationStarted
@@ -56,10 +56,11 @@ _DECODERS = {tag: msgspec.json.Decoder(event) for tag, event in EVENT_TYPES.item
 _META = msgspec.json.Decoder(_OnlyMeta)
 
 
-def encode(event: DomainEvent, causation: UUID | None = None) -> bytes:
+def encode(event: DomainEvent, causation: UUID | None = None, door: Door | None = None) -> bytes:
     """The body. Raises BodyRefused for what a body cannot hold (a NUL, a huge integer, more than 256 KiB)."""
     fields = _exact(msgspec.to_builtins(event))
-    fields["meta"] = msgspec.to_builtins(Meta(event.schema, causation))
+    came = (door.request, door.address, door.agent) if door else ()
+    fields["meta"] = msgspec.to_builtins(Meta(event.schema, causation, *came))
     body = _ENCODER.encode(fields)
     check_body(body)
     return body

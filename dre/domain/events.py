@@ -49,11 +49,22 @@ class DomainEvent(msgspec.Struct, frozen=True, rename="camel"):
     schema: ClassVar[int] = 1
 
 
+class Door(msgspec.Struct, frozen=True):
+    """Through which request a fact came in, from which address, and what the asking program called itself."""
+
+    request: UUID
+    address: str
+    agent: str
+
+
 class Meta(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Beside the payload: its form's number, and the event that caused it."""
+    """Beside the payload: its form's number, the event that caused it, and the door that it came through."""
 
     schema: int = 0  # never the default on the wire: the number is always written
     causation: UUID | None = None
+    request: UUID | None = None
+    address: str | None = None
+    agent: str | None = None
 
 
 class UnknownEvent(DomainEvent, frozen=True):

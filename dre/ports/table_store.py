@@ -37,19 +37,21 @@ class Parked(msgspec.Struct, frozen=True):
 
 class Query(msgspec.Struct, frozen=True):
     """
-    Which rows: equal columns (`where`), text columns by their end (`suffix`), a range of one ordered column.
+    Which rows: equal columns (`where`), text columns by their end (`suffix`) or by words that stand anywhere in them,
+    in whatever case (`contains`), columns between two values (`ranges`: from the first, up to but without the second;
+    None on a side that is open).
 
-    `since` (inclusive) and `until` (exclusive) bound `order_by`; `after` is the `order_by` value and the primary key of
-    the last row of the page before: keyset paging, never an offset.
+    `after` is the `order_by` value and the primary key of the last row of the page before: keyset paging, never an
+    offset.
     """
 
     where: Mapping[str, Any] = {}
     order_by: str | None = None
     descending: bool = False
-    since: Any = None
-    until: Any = None
     after: tuple[Any, Any] | None = None
+    ranges: Mapping[str, tuple[Any, Any]] = {}
     suffix: Mapping[str, str] = {}
+    contains: Mapping[str, str] = {}
     limit: int = 100
 
 

@@ -17,11 +17,18 @@ from dre.projections.projection import Projection
 class AuditRow(Row, frozen=True):
     """
     `entity_type` and `entity_id` come from the stream, `action` is the event's type. `changes` holds the fact itself
-    where it is a change of settings or identity. Address and agent are null for what came by the command line.
+    where it is a change of settings or identity. Address and agent say through which door it came; they are null for
+    the command line.
     """
 
     table = "audit_trail"
-    indexes = (("entity_type", "entity_id"), ("user_id",), ("created_at",))
+    indexes = (
+        ("entity_type", "entity_id"),
+        ("user_id", "position"),
+        ("action", "position"),
+        ("created_at",),
+        ("position",),
+    )
 
     id: UUID
     entity_type: str
@@ -52,7 +59,9 @@ def fold(_row: AuditRow | None, recorded: Recorded) -> AuditRow:
         changes=msgspec.to_builtins(event) if told else None,
         created_at=recorded.recorded_at,
         position=recorded.position,
+        ip_address=recorded.meta.address,
+        user_agent=recorded.meta.agent,
     )
 
 
-AUDIT_TRAIL = Projection(AuditRow, version=1, keys=keys, fold=fold)
+AUDIT_TRAIL = Projection(AuditRow, version=2, keys=keys, fold=fold)

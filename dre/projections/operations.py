@@ -8,7 +8,7 @@ import msgspec
 from dre.domain.account import actor_id
 from dre.domain.events import Micros, Millis, Recorded, Text
 from dre.domain.evidence import EvidenceCollected
-from dre.domain.ids import crockford
+from dre.domain.ids import crockford, short
 from dre.domain.operation import OperationCompleted, OperationInterrupted, OperationStarted
 from dre.domain.verification import VerificationComplete, VerificationRequested
 from dre.ports.table_store import Query, Row, TableStore
@@ -120,16 +120,100 @@ def _begun(started: OperationStarted, recorded: Recorded) -> OperationRow:
 OPERATIONS = Projection(OperationRow, version=1, keys=keys, fold=fold)
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """Which operations: those that started in a time, whose command holds these words, of an outcome, of a verdict."""
+
+    since: Millis | None = None
+    until: Millis | None = None
+    command: str | None = None
+    status: str | None = None
+    result: str | None = None
+
+
+ALL = Asked()
+
+
 async def newest(
-    tables: TableStore, *, limit: int, since: Millis | None = None, after: tuple[Millis, UUID] | None = None
+    tables: TableStore, *, limit: int, asked: Asked = ALL, after: tuple[Millis, UUID] | None = None
 ) -> list[OperationRow]:
     """Newest first by start; `after`: the last row's start and id of the page before."""
-    query = Query(order_by="started_at", descending=True, since=since, after=after, limit=limit)
+    where = {name: value for name in ("status", "result") if (value := getattr(asked, name)) is not None}
+    query = Query(
+        where=where,
+        order_by="started_at",
+        descending=True,
+        ranges={"started_at": (asked.since, asked.until)},
+        contains={"command": asked.command} if asked.command else {},
+        after=after,
+        limit=limit,
+    )
     return await tables.query(OperationRow, query)
 
 
-async def ending_in(tables: TableStore, short: str, limit: int = 10) -> list[OperationRow]:
+async def ending_in(tables: TableStore, end: str, limit: int = 10) -> list[OperationRow]:
     """Those whose id ends in a short id, newest first."""
     return await tables.query(
-        OperationRow, Query(suffix={"short": short}, order_by="started_at", descending=True, limit=limit)
+        OperationRow, Query(suffix={"short": end}, order_by="started_at", descending=True, limit=limit)
+    )
+
+
+class Conclusion(msgspec.Struct, frozen=True, rename="camel"):
+    """A verdict in a list."""
+
+    id: UUID | None
+    result: str
+    confidence: float | None
+    grade: str | None
+    summary: str | None
+
+
+class CommitShown(msgspec.Struct, frozen=True, rename="camel"):
+    commit: str | None
+    branch: Text | None
+
+
+class OperationSummary(msgspec.Struct, frozen=True, rename="camel"):
+    """An operation in a list: the names that one operation has, as far as a list knows them."""
+
+    id: UUID
+    short: str
+    command: str
+    cwd: Text
+    status: str
+    outcome: str | None
+    exit_code: int | None
+    signal: str | None
+    started_at: Millis
+    completed_at: Millis | None
+    duration_us: Micros | None
+    git: CommitShown | None
+    labels: list[tuple[str, str]]
+    parent: UUID | None
+    items: int
+    verdict: Conclusion | None
+    position: int
+
+
+def summary(row: OperationRow) -> OperationSummary:
+    verdict = (
+        Conclusion(row.verification_id, row.result, row.confidence, row.grade, row.summary) if row.result else None
+    )
+    return OperationSummary(
+        id=row.id,
+        short=short(row.id),
+        command=row.command,
+        cwd=row.working_directory,
+        status=row.status,
+        outcome=None if row.status == RUNNING else row.status,
+        exit_code=row.exit_code,
+        signal=row.signal,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        duration_us=row.duration_us,
+        git=CommitShown(row.git_commit, row.git_branch) if row.git_commit or row.git_branch else None,
+        labels=row.labels,
+        parent=row.parent,
+        items=row.items,
+        verdict=verdict,
+        position=row.position,
     )

@@ -257,7 +257,7 @@ async def test_the_end_of_a_text(tables: TableStore) -> None:
 async def test_a_range_includes_its_beginning_and_excludes_its_end(tables: TableStore) -> None:
     await prepared(tables, *(run(n) for n in range(5)))
 
-    found = await tables.query(RunRow, Query(order_by="started_at", since=1, until=4))
+    found = await tables.query(RunRow, Query(order_by="started_at", ranges={"started_at": (1, 4)}))
 
     assert [row.started_at for row in found] == [1, 2, 3]
 

@@ -39,7 +39,7 @@ from dre.projections import PROJECTIONS
 from dre.projections.audit_trail import AuditRow
 from dre.projections.configuration import ConfigurationRow
 from dre.projections.evidence import EvidenceRow
-from dre.projections.operations import OPERATIONS, OperationRow, ending_in, newest
+from dre.projections.operations import OPERATIONS, Asked, OperationRow, ending_in, newest
 from dre.projections.projection import Projecting, Projection
 from dre.projections.users import UserRow
 from dre.projections.verifications import VerificationRow
@@ -116,7 +116,7 @@ async def test_newest_come_first_and_pages_follow_each_other(store: SQLiteEventS
         seen += page
 
     assert [row.id for row in seen] == [operation(number) for number in reversed(range(25))]
-    recent = await newest(tables, limit=100, since=seen[9].started_at)
+    recent = await newest(tables, limit=100, asked=Asked(since=seen[9].started_at))
     assert [row.id for row in recent] == [row.id for row in seen[:10]]
 
 

@@ -76,10 +76,16 @@ class RowTable(Generic[AnyRow]):
             for name, suffix in query.suffix.items()
             if suffix
         ]
-        if query.since is not None:
-            terms.append((f'"{order}" >= ?', [self.value(order, query.since)]))
-        if query.until is not None:
-            terms.append((f'"{order}" < ?', [self.value(order, query.until)]))
+        terms += [
+            (f'instr(lower("{self.columns[name].name}"), lower(?))', [words]) for name, words in query.contains.items()
+        ]
+        for name, bounds in query.ranges.items():
+            column = self.columns[name].name
+            terms += [
+                (f'"{column}" {beside} ?', [self.value(name, bound)])
+                for beside, bound in zip((">=", "<"), bounds, strict=True)
+                if bound is not None
+            ]
         if query.after is not None:
             seen = dict(zip((order, self.key), query.after, strict=True))
             names = ", ".join(f'"{key}"' for key in keys)
