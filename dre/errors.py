@@ -20,6 +20,18 @@ Every error DRE raises on purpose, in one tree.
     ├── BlobAltered                     blob_altered          1   evidence that is not what was put there
     ├── SpoolRefused                    spool_refused         3   a recording that cannot become events
     ├── KeyRefused                      key_refused           3   a key file that others could have read or changed
+    ├── RequestRefused              request_refused       2   a request that cannot be understood
+    │   ├── Unauthenticated         unauthenticated       3   nobody who may ask: no token, or a wrong one
+    │   ├── Forbidden               forbidden             3   from a page or a place that may not ask
+    │   ├── Misdirected             misdirected           3   asked by a name that is not this server's
+    │   ├── TooLarge                too_large             2   more than this door takes
+    │   ├── UnsupportedMedia        unsupported_media     2   a body of a kind that this door does not read
+    │   ├── RangeRefused            range_refused         2   bytes that the evidence does not have
+    │   ├── TooSlow                 too_slow              3   a request that took too long to arrive
+    │   ├── Conflict                conflict              2   an idempotency key that stands for something else
+    │   └── NotBuilt                not_built             3   part of the design, and not there yet
+    ├── ServerRunning               server_running        3   another server has this workspace, or its port
+    ├── ServerUnreachable           server_unreachable    3   the server that was asked does not answer as one
     ├── StoreBusy                       store_busy            3   another process held a database for too long
     └── StoreFull                       store_full            3   no room on the disk
 
@@ -132,3 +144,57 @@ class StoreBusy(DREError):
 
 class StoreFull(DREError):
     code = "store_full"
+
+
+class RequestRefused(DREError):
+    code = "request_refused"
+    exit_status = 2
+
+
+class Unauthenticated(RequestRefused):
+    code = "unauthenticated"
+    exit_status = 3
+
+
+class Forbidden(RequestRefused):
+    code = "forbidden"
+    exit_status = 3
+
+
+class Misdirected(RequestRefused):
+    code = "misdirected"
+    exit_status = 3
+
+
+class TooLarge(RequestRefused):
+    code = "too_large"
+
+
+class UnsupportedMedia(RequestRefused):
+    code = "unsupported_media"
+
+
+class RangeRefused(RequestRefused):
+    code = "range_refused"
+
+
+class TooSlow(RequestRefused):
+    code = "too_slow"
+    exit_status = 3
+
+
+class Conflict(RequestRefused):
+    code = "conflict"
+
+
+class NotBuilt(RequestRefused):
+    code = "not_built"
+    exit_status = 3
+
+
+class ServerRunning(DREError):
+    code = "server_running"
+
+
+class ServerUnreachable(DREError):
+    code = "server_unreachable"

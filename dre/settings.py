@@ -143,7 +143,7 @@ def read_file(path: str, scope: Scope) -> dict[str, Any]:
         os.close(fd)
     if len(text) > LARGEST_FILE:
         raise ConfigurationError(f"{path} is larger than 1 MiB")
-    return _checked(path, text, scope)
+    return read_document(path, text, scope)
 
 
 def parse(key: Key, text: str, *, where: str) -> Any:
@@ -189,7 +189,8 @@ def json_schema() -> dict[str, Any]:
     return msgspec.json.decode(msgspec.json.encode(schema), type=dict[str, Any])
 
 
-def _checked(path: str, text: bytes, scope: Scope) -> dict[str, Any]:
+def read_document(path: str, text: bytes, scope: Scope) -> dict[str, Any]:
+    """The keys that a configuration sets, checked. Raises ConfigurationError naming `path`, line and key."""
     try:
         tree = json.loads(text.decode(), object_pairs_hook=_no_duplicates)
     except UnicodeDecodeError as error:

@@ -21,6 +21,7 @@ SECTIONS = {
         "log": "the newest operations",
         "show": "one operation: verdict, reasons, evidence, output",
         "events": "the raw history, live with --follow",
+        "serve": "REST, live stream and web page of this workspace",
     },
     "Believe": {
         "verify": "is this operation intact, and is it to be believed?",

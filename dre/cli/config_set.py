@@ -6,8 +6,8 @@ from typing import Any
 import click
 import msgspec
 
+from dre.adapters.filesystem import config_file
 from dre.application.execute import execute
-from dre.cli import config_file
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.config_words import NAME, as_text

@@ -5,8 +5,11 @@ from uuid import UUID
 
 import msgspec
 
+from dre.domain.codec import recorded
 from dre.domain.events import Millis, Recorded
 from dre.domain.evidence import EvidenceCollected, EvidenceErased
+from dre.errors import BlobMissing, NotFound
+from dre.ports.event_store import EventStore
 from dre.ports.table_store import Query, Row, TableStore
 from dre.projections.projection import Projection
 
@@ -79,3 +82,56 @@ async def of_operation(tables: TableStore, operation_id: UUID, limit: int = 1000
     return await tables.query(
         EvidenceRow, Query(where={"operation_id": operation_id}, order_by="position", limit=limit)
     )
+
+
+class EvidenceDetail(msgspec.Struct, frozen=True, rename="camel"):
+    """One item as REST shows it. `hash`: of the stored object, where it lies; `digest`: of what it holds (SHA-256)."""
+
+    id: UUID
+    operation_id: UUID
+    type: str
+    kind: str
+    name: str
+    path: str
+    media_type: str
+    hash: str
+    digest: str
+    size_bytes: int
+    stored_bytes: int
+    metadata: dict[str, str | int | bool | None]
+    created_at: Millis
+    position: int
+    erased: bool = False
+
+
+def detail(row: EvidenceRow) -> EvidenceDetail:
+    return EvidenceDetail(
+        id=row.id,
+        operation_id=row.operation_id,
+        type=row.type,
+        kind=row.kind,
+        name=row.name,
+        path=row.path,
+        media_type=row.format,
+        hash=row.hash,
+        digest=row.digest,
+        size_bytes=row.size_bytes,
+        stored_bytes=row.stored_bytes,
+        metadata=row.metadata,
+        created_at=row.created_at,
+        position=row.position,
+        erased=row.erased,
+    )
+
+
+async def read_evidence(store: EventStore, id: UUID) -> EvidenceDetail:
+    """From the event itself, whose id is the item's: a table is only a hint. Raises NotFound, BlobMissing if erased."""
+    stored = (await store.find([id])).get(id)
+    if stored is None or stored.entry.type != EvidenceCollected.type:
+        raise NotFound(f"there is no evidence {id}")
+    if stored.body is None:
+        raise BlobMissing(f"evidence {id} was erased: its entry at {stored.entry.position} is all that is left")
+    row = fold(None, recorded(stored.entry, stored.body))
+    if row is None:
+        raise NotFound(f"there is no evidence {id}")
+    return detail(row)

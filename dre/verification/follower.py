@@ -11,7 +11,7 @@ from uuid import UUID
 
 from dre.application.execute import Appender, execute, read_stream
 from dre.application.follow import Follower, Handled
-from dre.domain.events import DomainEvent, Recorded, stream_id, stream_name
+from dre.domain.events import DomainEvent, Door, Recorded, stream_id, stream_name
 from dre.domain.evidence import EvidenceComplete
 from dre.domain.ledger import DEFAULT_PROJECT
 from dre.domain.verification import Modality, VerificationComplete, VerificationJudged, VerificationRequested
@@ -44,13 +44,21 @@ class VerificationTrigger:
     async def handle(self, events: Sequence[Recorded]) -> Handled:
         causes = {event.id: derived_id(self.name, str(event.id), 0) for event in events if _is_complete(event)}
         done = await self._store.find(list(causes.values())) if causes else {}
-        return await _one_by_one(events, {id for id, wanted in causes.items() if wanted not in done}, self._request)
+        return await _one_by_one(events, {id for id, wanted in causes.items() if wanted not in done}, self._ask)
 
-    async def _request(self, cause: Recorded) -> None:
+    async def _ask(self, cause: Recorded) -> None:
         if isinstance(complete := cause.event, EvidenceComplete):
             project, _, _ = stream_id(cause.stream)
             id = derived_id(self.name, str(cause.id), 0)
-            await _request(self._store, self._appender, self._actor, project, id, complete.operation_id, cause.id)
+            await request(
+                self._store,
+                self._appender,
+                actor=self._actor,
+                id=id,
+                operation_id=complete.operation_id,
+                project=project,
+                cause=cause.id,
+            )
 
 
 class Judging:
@@ -78,13 +86,13 @@ class Judging:
 
     async def judge(self, requested: Recorded) -> None:
         """All verdicts and the consensus in one append; what an earlier try has recorded stands as it is."""
-        request = requested.event
-        if not isinstance(request, VerificationRequested):
+        asked = requested.event
+        if not isinstance(asked, VerificationRequested):
             return
         project, _, _ = stream_id(requested.stream)
-        operation = stream_name(project, "operation", request.operation_id)
-        case = case_of(request.operation_id, await read_stream(self._store, operation))
-        verdicts = await self._verdicts(request, requested.id, case)
+        operation = stream_name(project, "operation", asked.operation_id)
+        case = case_of(asked.operation_id, await read_stream(self._store, operation))
+        verdicts = await self._verdicts(asked, requested.id, case)
 
         def decide(known: list[Recorded]) -> list[tuple[UUID, DomainEvent]]:
             if any(isinstance(event.event, VerificationComplete) for event in known):
@@ -93,7 +101,7 @@ class Judging:
                 event.event.verifier: event.event for event in known if isinstance(event.event, VerificationJudged)
             }
             new = [verdict for verdict in verdicts if verdict.verifier not in standing]
-            complete = consensus.conclude(request, case, [*standing.values(), *new])
+            complete = consensus.conclude(asked, case, [*standing.values(), *new])
             return [*((verdict.id, verdict) for verdict in new), (_complete_id(requested.id), complete)]
 
         try:
@@ -110,12 +118,12 @@ class Judging:
             if decide(await read_stream(self._store, requested.stream)):
                 raise
 
-    async def _verdicts(self, request: VerificationRequested, cause: UUID, case: Case) -> list[VerificationJudged]:
-        asked = [verifier for verifier in self._verifiers if verifier.modality in request.modalities]
-        opinions = await asyncio.gather(*(ask(verifier, case, self._blobs) for verifier in asked))
+    async def _verdicts(self, asked: VerificationRequested, cause: UUID, case: Case) -> list[VerificationJudged]:
+        verifiers = [verifier for verifier in self._verifiers if verifier.modality in asked.modalities]
+        opinions = await asyncio.gather(*(ask(verifier, case, self._blobs) for verifier in verifiers))
         return [
-            judged(request, derived_id(self.name, f"{cause} {verifier.name}", 0), verifier, opinion)
-            for verifier, opinion in zip(asked, opinions, strict=True)
+            judged(asked, derived_id(self.name, f"{cause} {verifier.name}", 0), verifier, opinion)
+            for verifier, opinion in zip(verifiers, opinions, strict=True)
         ]
 
 
@@ -145,30 +153,33 @@ async def judge_again(
     The same verifiers judge an operation anew only once: asked again, they point to what they said.
     """
     id = derived_id("verification-again", " ".join([str(operation_id), *(verifier.name for verifier in verifiers)]), 0)
-    await _request(store, appender, actor, project, id, operation_id, None)
+    await request(store, appender, actor=actor, id=id, operation_id=operation_id, project=project)
     [requested, *_] = await read_stream(store, stream_name(project, "verification", id))
     await Judging(store, appender, blobs, actor, verifiers).judge(requested)
     return id
 
 
-async def _request(
+async def request(
     store: EventStore,
     appender: Appender,
+    *,
     actor: str,
-    project: str,
     id: UUID,
     operation_id: UUID,
-    cause: UUID | None,
+    project: str = DEFAULT_PROJECT,
+    cause: UUID | None = None,
+    door: Door | None = None,
 ) -> None:
-    """Unless it is there."""
-    request = VerificationRequested(id, operation_id, POLICY, list(MODALITIES))
+    """`verification.requested`, unless it is there: its event id is the verification's."""
+    requested = VerificationRequested(id, operation_id, POLICY, list(MODALITIES))
     await execute(
         store,
         appender,
         actor=actor,
         stream=stream_name(project, "verification", id),
-        decide=lambda known: [] if known else [(id, request)],
+        decide=lambda known: [] if known else [(id, requested)],
         causation=cause,
+        door=door,
     )
 
 

@@ -39,14 +39,18 @@ async def events_of(store: EventStore, operation_id: UUID, verification_id: UUID
     return [event for stream in streams for event in await store.stream(stream)]
 
 
-async def altered_events(store: EventStore, ledger_id: UUID, events: Sequence[StoredEvent]) -> list[Altered]:
-    """Those that are not what their entries and their streams say."""
+async def altered_events(
+    store: EventStore, ledger_id: UUID, events: Sequence[StoredEvent], *, alone: bool = False
+) -> list[Altered]:
+    """Those that are not what their entries and their streams say. `alone`: they are not whole streams."""
     if any(event.body is None for event in events):  # an erasure is said where evidence was, or by the ledger itself
         erased = _erased([*events, *await store.stream(stream_name(DEFAULT_PROJECT, "ledger", ledger_id))])
     else:
         erased = set()
     problems = [(event.entry.position, _problem(event, erased)) for event in events]
-    return [Altered(position, "event", problem) for position, problem in problems if problem] + _gaps(events)
+    return [Altered(position, "event", problem) for position, problem in problems if problem] + (
+        [] if alone else _gaps(events)
+    )
 
 
 async def altered_evidence(items: Iterable[Item], blobs: BlobStore) -> AsyncIterator[Altered]:

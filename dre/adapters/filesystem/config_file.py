@@ -4,12 +4,11 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
-from dre.settings import FILE_NAME
-
+FILE_NAME = "config.json"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -31,10 +30,17 @@ def prepared(folder: str, name: str, value: Any) -> Iterator[None]:
     The file with `name` set to `value` (None: taken out) lies ready on the disk while the caller records the change,
     and takes its place when that went well.
     """
+    with replaced(folder, _changed(_read(os.path.join(folder, FILE_NAME)), name, value)):
+        yield
+
+
+@contextlib.contextmanager
+def replaced(folder: str, tree: Mapping[str, Any]) -> Iterator[None]:
+    """The same for a file as a whole."""
     path = os.path.join(folder, FILE_NAME)
     fresh = f"{path}.{uuid4()}"
     try:
-        _write(fresh, json.dumps(_changed(_read(path), name, value), indent=2, ensure_ascii=False) + "\n")
+        _write(fresh, json.dumps(tree, indent=2, ensure_ascii=False) + "\n")
         yield
         os.replace(fresh, path)
         _sync(folder)

@@ -31,7 +31,7 @@ from dre.ports.table_store import TableStore
 from dre.projections import PROJECTIONS
 from dre.projections.compare import altered_tables
 from dre.projections.projection import Projecting
-from dre.settings import Settings, load, state_home
+from dre.settings import Configuration, Settings, load, state_home
 from dre.verification import follower as verification
 
 if TYPE_CHECKING:
@@ -68,9 +68,12 @@ def read_settings(directory: str, environment: Mapping[str, str]) -> Settings:
     return load(directory, dot_dre.find(directory), environment)
 
 
-async def record_pending(engine: Engine, *, patience_s: float = 0.0) -> "list[Ingested]":
+async def record_pending(
+    engine: Engine, *, patience_s: float = 0.0, configured: Configuration | None = None
+) -> "list[Ingested]":
     """
     What waits in the spool becomes history. Spools that another ingest holds are waited for, `patience_s` in all.
+    `configured`: where it has changed since the engine was opened.
 
     Nothing is recorded while the engine is blocked.
     """
@@ -79,7 +82,7 @@ async def record_pending(engine: Engine, *, patience_s: float = 0.0) -> "list[In
     from dre.capture.ingest import Into, Rules, ingest_one, ingest_pending  # noqa: PLC0415 - 40 ms, if something waits
 
     into = Into(engine.store, engine.appender, engine.blobs, engine.actor)
-    configured = engine.settings.configuration
+    configured = configured or engine.settings.configuration
     rules = Rules(configured.reports.globs, configured.redaction.patterns)
     found = await ingest_pending(engine.dot_dre.spools, into, rules)
     deadline = time.monotonic() + patience_s

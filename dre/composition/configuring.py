@@ -1,0 +1,94 @@
+"""The workspace's configuration behind the doors: shown, checked, and replaced with a record of each key."""
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from uuid import UUID
+
+from dre.adapters.filesystem import config_file
+from dre.application.execute import execute
+from dre.composition import Engine, read_settings
+from dre.domain.configuration import ConfigurationChanged
+from dre.domain.events import Door, stream_name
+from dre.domain.ids import uuid7
+from dre.domain.ledger import DEFAULT_PROJECT
+from dre.ledger.event_id import derived_id
+from dre.server.workspace import Setting
+from dre.settings import FILE_NAME, KEYS, Configuration, Settings, read_document, read_file, value_of
+
+_THE_BODY = "the body"
+
+
+class WorkspaceConfiguring:
+    """Settings are read anew each time: other programs write these files too."""
+
+    def __init__(self, engine: Engine, environment: Mapping[str, str]) -> None:
+        self._engine, self._environment = engine, environment
+        self._path = engine.dot_dre.within(FILE_NAME)
+        self._writing = asyncio.Lock()
+
+    def now(self) -> Configuration:
+        return self._read().configuration
+
+    def settings(self) -> list[Setting]:
+        settings = self._read()
+        return [
+            Setting(
+                name,
+                value_of(settings.configuration, name),
+                settings.sources[name],
+                list(key.scopes),
+                key.help,
+            )
+            for name, key in KEYS.items()
+        ]
+
+    def validate(self, document: bytes) -> None:
+        read_document(_THE_BODY, document, "workspace")
+
+    async def replace(self, document: bytes, door: Door, idempotency_key: str | None) -> None:
+        values = read_document(_THE_BODY, document, "workspace")
+        engine = self._engine
+        if engine.blocked is not None:
+            raise engine.blocked
+        async with self._writing, _in_thread(config_file.locked(engine.dot_dre.path)):
+            before = read_file(self._path, "workspace")
+            changes = [
+                ConfigurationChanged(name, values.get(name), before.get(name), "workspace")
+                for name in KEYS
+                if values.get(name) != before.get(name)
+            ]
+            with config_file.replaced(engine.dot_dre.path, json.loads(document)):
+                await self._record(changes, door, idempotency_key)
+
+    async def _record(self, changes: list[ConfigurationChanged], door: Door, idempotency_key: str | None) -> None:
+        engine = self._engine
+        ids = [_event_id(engine.actor, idempotency_key, place) for place in range(len(changes))]
+        await execute(
+            engine.store,
+            engine.appender,
+            actor=engine.actor,
+            stream=stream_name(DEFAULT_PROJECT, "configuration", engine.ledger_id),
+            decide=lambda _known: list(zip(ids, changes, strict=True)),
+            door=door,
+        )
+
+    def _read(self) -> Settings:
+        return read_settings(os.path.dirname(self._engine.dot_dre.path), self._environment)
+
+
+@contextlib.asynccontextmanager
+async def _in_thread(lock: contextlib.AbstractContextManager[None]) -> AsyncIterator[None]:
+    """Another program may hold it for a while: the event loop does not wait for that."""
+    await asyncio.to_thread(lock.__enter__)
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def _event_id(actor: str, key: str | None, place: int) -> UUID:
+    return derived_id(actor, f"configuration {key}", place) if key else uuid7(time.time_ns() // 1_000_000)

@@ -1,0 +1,203 @@
+"""A workspace with its doors open: the parts, the token, the port, and the end of it all."""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+import msgspec
+from aiohttp import web
+
+from dre.composition import Engine, record_pending
+from dre.composition.configuring import WorkspaceConfiguring
+from dre.errors import ServerRunning
+from dre.server.access import Access
+from dre.server.gateway import SEEN, build_app
+from dre.server.workspace import Workspace
+
+TOKEN, SERVING = "token", "serving"
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+_BACKLOG = 512
+_DRAIN_S = 10.0
+_KEEP_ALIVE_S = 75.0
+_FIRST_REQUEST_S = 15.0
+_LOOK_S = 1.0
+_NEW = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_TOKEN_BYTES = 32
+
+
+class Serving(msgspec.Struct, frozen=True):
+    """`base`: where programs ask. `once`: opens one browser's session, once."""
+
+    base: str
+    once: str
+    app: web.Application
+
+    async def until_vanished(self, workspace: Workspace) -> str:
+        """Why the files behind the doors are not the workspace's any more; waits as long as they are."""
+        while (why := workspace.vanished()) is None:  # noqa: ASYNC110 - files tell nobody
+            await asyncio.sleep(_LOOK_S)
+        return why
+
+
+def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
+    """The engine's parts, as the doors know them."""
+    configuring = WorkspaceConfiguring(engine, environment)
+    opened = os.stat(engine.dot_dre.ledger)
+
+    def vanished() -> str | None:
+        try:
+            found = os.stat(engine.dot_dre.ledger)
+        except OSError:
+            return f"{engine.dot_dre.path} is gone"
+        return None if os.path.samestat(found, opened) else f"{engine.dot_dre.ledger} is another file now"
+
+    async def record() -> object:
+        return await record_pending(engine, configured=configuring.now())
+
+    return Workspace(
+        name=os.path.basename(os.path.dirname(engine.dot_dre.path)) or "/",
+        ledger_id=engine.ledger_id,
+        actor=engine.actor,
+        store=engine.store,
+        tables=engine.tables,
+        blobs=engine.blobs,
+        appender=engine.appender,
+        following=engine.following,
+        configuring=configuring,
+        spools=engine.dot_dre.spools,
+        secret_patterns=engine.settings.configuration.redaction.patterns,
+        blocked=engine.blocked,
+        record_pending=record,
+        vanished=vanished,
+    )
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    engine: Engine, workspace: Workspace, *, host: str, port: int, names: Sequence[str] = ()
+) -> AsyncIterator[Serving]:
+    """
+    The doors of this workspace, open. `names`: by which else the server may be asked.
+
+    Raises ServerRunning when another server has this workspace, or the port.
+    """
+    with contextlib.ExitStack() as held:
+        record = held.enter_context(_only_one(engine.dot_dre.within(SERVING)))
+        listening = held.enter_context(_listening(host, port))
+        number = listening.getsockname()[1]
+        hosts = frozenset(f"{name}:{number}" for name in _names(host, names))
+        access = Access(actor=engine.actor, token=_new_token(engine), hosts=hosts, port=number)
+        app = build_app(workspace, access)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=_KEEP_ALIVE_S,
+            auto_decompress=False,
+            shutdown_timeout=_DRAIN_S,
+        )
+        await runner.setup()
+        watching = asyncio.create_task(_end_the_silent(runner))
+        try:
+            await web.SockSite(runner, listening, backlog=_BACKLOG).start()
+            base = f"http://{_shown(host)}:{number}"
+            _write(record, {"pid": os.getpid(), "url": base})
+            yield Serving(base, f"{base}/open/{access.new_link()}", app)
+        finally:
+            watching.cancel()
+            await runner.cleanup()
+            with contextlib.suppress(OSError):
+                os.unlink(engine.dot_dre.within(TOKEN))
+            _write(record, None)
+
+
+@contextlib.contextmanager
+def _only_one(path: str) -> Iterator[int]:
+    fd = os.open(path, _NEW, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ServerRunning(_other(fd), hint="use that one, or end it first") from None
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _other(fd: int) -> str:
+    try:
+        found = json.loads(os.pread(fd, 4096, 0))
+        return f"a server for this workspace is running already: {found['url']} (process {found['pid']})"
+    except (ValueError, KeyError, TypeError):
+        return "a server for this workspace is just starting"
+
+
+def _write(fd: int, value: object) -> None:
+    os.ftruncate(fd, 0)
+    if value is not None:
+        os.pwrite(fd, json.dumps(value).encode(), 0)
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise ServerRunning(f"--host {host}: {error.strerror}", hint="an address or a name of this machine") from None
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(address)
+        except OSError as error:
+            raise ServerRunning(
+                f"port {port} of {host} cannot be had: {error.strerror}", hint="--port 0 takes a free one"
+            ) from None
+        yield listening
+    finally:
+        listening.close()
+
+
+def _new_token(engine: Engine) -> str:
+    """A fresh one for each server: what an earlier one gave out opens nothing."""
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    path = engine.dot_dre.within(TOKEN)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    fd = os.open(path, _NEW | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w") as file:
+        file.write(token + "\n")
+    return token
+
+
+def _names(host: str, names: Sequence[str]) -> list[str]:
+    own = [os.uname().nodename] if host in _EVERYWHERE else [_shown(host)]
+    return [*_LOOPBACK, *own, *names]
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+async def _end_the_silent(runner: web.AppRunner) -> None:
+    """Who connects and does not ask: a request's head has a while to arrive, then its place is somebody else's."""
+    since: dict[object, float] = {}
+    seen = runner.app[SEEN]
+    while runner.server is not None:
+        now = time.monotonic()
+        connections = runner.server.connections
+        since = {connection: since.get(connection, now) for connection in connections}
+        seen.intersection_update(connections)
+        for connection in connections:
+            if connection not in seen and now - since[connection] > _FIRST_REQUEST_S and connection.transport:
+                connection.transport.abort()
+        await asyncio.sleep(_LOOK_S)

@@ -1,0 +1,1 @@
+"""The doors: REST, the live stream and the pages, over one workspace."""

@@ -1,0 +1,145 @@
+"""
+Who may ask: the one place that decides about requests and about events.
+
+The owner of the workspace shows the token that lies in `.dre/token`, or the cookie that a browser gets for it. No
+address grants anything: other programs and other people's pages reach the loopback too.
+"""
+
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+
+from dre.domain.events import stream_id
+from dre.errors import Forbidden, Misdirected, Unauthenticated
+from dre.ports.event_store import StoredEvent
+
+Relation = Literal["anyone", "owner"]
+"""Who may use a route. Every route names one."""
+
+IDLE_S = 30 * 60
+LONGEST_S = 12 * 3600
+_SECRET_BYTES = 32
+_READING = ("GET", "HEAD")
+_OPEN_LINKS = 10
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """
+    Who is asking right now. `session`: of the browser that asks; None for whoever showed the token.
+    `projects`: whose history it may see; None for all that the ledger holds.
+    """
+
+    actor: str
+    session: str | None = None
+    projects: frozenset[str] | None = None
+
+
+class _Session:
+    def __init__(self, now: float) -> None:
+        self.began = self.used = now
+
+
+class Access:
+    """
+    `token`: what programs show. `hosts`: the names (with port) by which this server may be asked, so that a foreign
+    name that resolves to this machine (DNS rebinding) is none.
+    """
+
+    def __init__(
+        self, *, actor: str, token: str, hosts: frozenset[str], port: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._actor, self._token, self._clock = actor, token, clock
+        self.hosts = hosts
+        self.origins = frozenset(f"http://{host}" for host in hosts)
+        self.cookie = f"dre-{port}"  # browsers keep cookies by host, whatever the port
+        self._sessions: dict[str, _Session] = {}
+        self._links: list[str] = []
+
+    def new_link(self) -> str:
+        """The secret of a URL that opens a browser's session once."""
+        self._links.append(secrets.token_urlsafe(_SECRET_BYTES))
+        del self._links[:-_OPEN_LINKS]
+        return self._links[-1]
+
+    def open_session(self, *, link: str | None = None, token: str | None = None) -> str | None:
+        """The value of a new session's cookie, for a link that was not used yet or for the token."""
+        if link is not None and (found := next((one for one in self._links if _same(link, one)), None)):
+            self._links.remove(found)
+        elif token is None or not _same(token, self._token):
+            return None
+        self._forget_old()
+        value = secrets.token_urlsafe(_SECRET_BYTES)
+        self._sessions[value] = _Session(self._clock())
+        return value
+
+    def check_place(self, request: web.BaseRequest) -> None:
+        """Raises Misdirected, Forbidden: asked by a foreign name, or by a page that is not ours."""
+        if request.headers.getall("Host", []) != [host := request.headers.get("Host", "")] or host not in self.hosts:
+            raise Misdirected(
+                f"this server does not answer to the name {host[:80]!r}", hint="use the address that dre serve printed"
+            )
+        origin = request.headers.get("Origin")
+        if origin is not None and origin not in self.origins:
+            raise Forbidden("a page of another origin may not ask this server")
+        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and not _is_navigation(request):
+            raise Forbidden("a page of another origin may not ask this server")
+
+    def principal(self, request: web.BaseRequest) -> Principal:
+        """Raises Unauthenticated, and Forbidden where a cookie comes without saying from which page."""
+        shown = request.headers.get("Authorization")
+        if shown is not None:
+            scheme, _, token = shown.partition(" ")
+            if scheme.lower() == "bearer" and _same(token.strip(), self._token):
+                return Principal(self._actor)
+            raise Unauthenticated("the token is not this server's", hint="it lies in .dre/token")
+        cookie = request.cookies.get(self.cookie)
+        if cookie is None:
+            raise Unauthenticated(
+                "nobody who may ask: no token", hint="send Authorization: Bearer with what lies in .dre/token"
+            )
+        if not self.is_alive(cookie):
+            raise Unauthenticated("this session is over", hint="open the address that dre serve prints")
+        is_reading = request.method in _READING and request.headers.get("Upgrade") is None
+        if not is_reading and request.headers.get("Origin") is None:
+            raise Forbidden("with a cookie, what changes something and the live stream must name their page (Origin)")
+        return Principal(self._actor, cookie)
+
+    def is_alive(self, session: str) -> bool:
+        """Whether this session may go on; asking counts as using it."""
+        self._forget_old()
+        found = self._sessions.get(session)
+        if found is not None:
+            found.used = self._clock()
+        return found is not None
+
+    def end_session(self, session: str) -> None:
+        self._sessions.pop(session, None)
+
+    def _forget_old(self) -> None:
+        now = self._clock()
+        over = [one for one, at in self._sessions.items() if now - at.used > IDLE_S or now - at.began > LONGEST_S]
+        for session in over:
+            del self._sessions[session]
+
+
+def may_see(principal: Principal, stored: StoredEvent) -> bool:
+    """The decision about each event, wherever events are handed out."""
+    return principal.projects is None or stream_id(stored.entry.stream)[0] in principal.projects
+
+
+def _same(shown: str, known: str) -> bool:
+    return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), known.encode())
+
+
+def _is_navigation(request: web.BaseRequest) -> bool:
+    """Somebody followed a link to a page of ours: nothing that the linking page could read or cause."""
+    return request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
+
+
+PRINCIPAL: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
+ACCESS: web.AppKey[Access] = web.AppKey("access", Access)

@@ -1,0 +1,37 @@
+"""What goes out: JSON with a tag, so that whoever has it already is told so and nothing more."""
+
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+_TAG_DIGITS = 32
+_ENCODER = msgspec.json.Encoder()
+
+
+def as_json(request: web.Request, value: Any, *, status: int = 200) -> web.Response:
+    """`value`: anything msgspec encodes."""
+    return encoded(request, _ENCODER.encode(value), status=status)
+
+
+def encoded(request: web.Request, body: bytes, *, status: int = 200, tag: str | None = None) -> web.Response:
+    """JSON that is encoded already; `tag` where it is known, else it is made."""
+    if status != 200:
+        return web.Response(status=status, body=body, content_type="application/json")
+    tag = tag or tag_of(body)
+    if is_known(request, tag):
+        return web.Response(status=304, headers={"ETag": tag})
+    return web.Response(body=body, content_type="application/json", headers={"ETag": tag})
+
+
+def tag_of(body: bytes) -> str:
+    return f'"{sha256(body).hexdigest()[:_TAG_DIGITS]}"'
+
+
+def is_known(request: web.BaseRequest, tag: str) -> bool:
+    """RFC 9110, 13.1.2: whether the asker holds this already."""
+    shown = request.headers.get("If-None-Match")
+    if shown is None:
+        return False
+    return shown.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in shown.split(",")]

@@ -1,0 +1,114 @@
+"""`/events`: history, replayed: from a position, of a stream, of a type, of somebody, of a time."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+
+from dre.domain.account import actor_id
+from dre.domain.events import stream_id
+from dre.errors import RequestRefused
+from dre.ports.event_store import StoredEvent
+from dre.ports.table_store import Query
+from dre.projections.audit_trail import AuditRow
+from dre.projections.history import Shown, encoded
+from dre.server import answers, paging
+from dre.server.access import PRINCIPAL, may_see
+from dre.server.incoming import parameters
+from dre.server.live import LIVE
+from dre.server.paging import Cursor, Limit, Moment, Page, Position
+from dre.server.routes import Route, api
+from dre.server.workspace import WORKSPACE
+
+_LARGEST_PAGE = 8 << 20
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`since` and `until` bound `recordedAt`. `proofs`: with the hashed entry, the salt and the exact body of each."""
+
+    limit: Limit = 100
+    cursor: Cursor | None = None
+    after: Position = -1
+    stream: Name | None = None
+    type: Name | None = None
+    actor: Name | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    proofs: bool = False
+
+
+class After(msgspec.Struct, frozen=True):
+    """History goes on behind this position."""
+
+    position: int
+
+
+async def list_events(request: web.Request) -> web.Response:
+    which = parameters(request, Which)
+    place = paging.place(which.cursor, After)
+    found, goes_on = await _found(request, which, place.position if place else which.after)
+    principal = request[PRINCIPAL]
+    items = b",".join([encoded(one, proofs=which.proofs) for one in found if may_see(principal, one)])
+    following = f'"{paging.cursor(After(found[-1].entry.position))}"' if goes_on and found else "null"
+    return answers.encoded(request, b'{"items":[' + items + b'],"next":' + following.encode() + b"}")
+
+
+async def _found(request: web.Request, which: Which, after: int) -> tuple[Sequence[StoredEvent], bool]:
+    """The page, and whether the list goes on."""
+    if any(value is not None for value in (which.stream, which.type, which.actor, which.since, which.until)):
+        return await _filtered(request, which, after)
+    store = request.app[WORKSPACE].store
+    size = (await store.head()).size
+    async for found in store.read(after, size, page=which.limit):  # fewer where their bodies are big
+        return found, found[-1].entry.position < size - 1
+    return (), False
+
+
+async def _filtered(request: web.Request, which: Which, after: int) -> tuple[Sequence[StoredEvent], bool]:
+    """The audit trail knows of every event who did what to what and when, and has an index for each question."""
+    await request.app[LIVE].settled()
+    workspace = request.app[WORKSPACE]
+    rows = await workspace.tables.query(
+        AuditRow,
+        Query(
+            where=_where(which),
+            ranges={"created_at": (which.since, which.until), "position": (after + 1, None)},
+            order_by="position",
+            limit=which.limit + 1,
+        ),
+    )
+    events = await workspace.store.find([row.id for row in rows[: which.limit]])
+    found, size = [], 0
+    for row in rows[: which.limit]:
+        if (event := events.get(row.id)) is not None:
+            found.append(event)
+            size += len(event.body or b"")
+        if size > _LARGEST_PAGE:
+            return found, True
+    return found, len(rows) > which.limit
+
+
+def _where(which: Which) -> dict[str, object]:
+    where: dict[str, object] = {}
+    if which.stream is not None:
+        _, where["entity_type"], where["entity_id"] = stream_id(which.stream)
+    if which.type is not None:
+        where["action"] = which.type
+    if which.actor is not None:
+        where["user_id"] = _user(which.actor)
+    return where
+
+
+def _user(actor: str) -> UUID:
+    try:
+        return actor_id(actor)
+    except ValueError:
+        raise RequestRefused(f"{actor[:80]!r} is no actor: local-<uuid> is expected") from None
+
+
+ROUTES: tuple[Route, ...] = (
+    api("GET", "/events", list_events, "History, oldest first", takes=Which, answers={200: Page[Shown]}),
+)

@@ -1,0 +1,161 @@
+"""The gateway: every request passes here, is allowed or refused, and what goes wrong becomes a problem."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import aiohttp.http_parser
+import structlog
+from aiohttp import web
+
+from dre.errors import DREError
+from dre.server import (
+    absent,
+    audit,
+    config,
+    events,
+    evidence,
+    health,
+    openapi,
+    operations,
+    pages,
+    problems,
+    server_sent,
+    verification,
+)
+from dre.server.access import ACCESS, PRINCIPAL, Access, Relation
+from dre.server.health import COUNTED, Counted
+from dre.server.incoming import LARGEST_BODY
+from dre.server.live import LIVE, Live
+from dre.server.operations import KEPT, Kept
+from dre.server.routes import PREFIX, Media, Route, api
+from dre.server.workspace import WORKSPACE, Workspace
+
+LOG = structlog.get_logger("dre")
+_READING = ("GET", "HEAD")
+
+STREAM = api(
+    "GET",
+    "/stream",
+    server_sent.stream,
+    "The live stream: a WebSocket, or server-sent events",
+    takes=server_sent.Which,
+    answers={101: None, 200: Media(server_sent.MEDIA_TYPE, "Server-sent events")},
+    headers=("Last-Event-ID",),
+)
+
+ROUTES: tuple[Route, ...] = (
+    *operations.ROUTES,
+    *evidence.ROUTES,
+    *verification.ROUTES,
+    *events.ROUTES,
+    *audit.ROUTES,
+    *config.ROUTES,
+    *health.ROUTES,
+    STREAM,
+    *openapi.ROUTES,
+    *absent.ROUTES,
+)
+"""Everything under `/api/v1`, and the probes. The pages have their own table."""
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+class Rules:
+    """Who may use what, by the function that does it: a route without an entry cannot be added."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._relations: dict[object, Relation] = {route.handler: route.relation for route in routes}
+
+    def relation(self, handler: object) -> Relation:
+        return self._relations.get(handler, "owner")
+
+
+SEEN: web.AppKey[set[object]] = web.AppKey("seen", set)
+"""Connections that have asked something. Whoever watches connections takes out those that are gone."""
+RULES: web.AppKey[Rules] = web.AppKey("rules", Rules)
+
+
+def build_app(workspace: Workspace, access: Access) -> web.Application:
+    """The application over this workspace. Raises RuntimeError where aiohttp has no C parser."""
+    _check_parser()
+    app = web.Application(middlewares=[gateway], client_max_size=LARGEST_BODY)
+    app[WORKSPACE], app[ACCESS] = workspace, access
+    app[LIVE], app[KEPT], app[COUNTED] = Live(workspace, access), Kept(), Counted()
+    routes = (*ROUTES, *pages.ROUTES)
+    app[RULES], app[SEEN] = Rules(routes), set()
+    for route in routes:
+        app.router.add_route(route.method, route.path, route.handler)
+        if route.method == "GET" and route is not STREAM:
+            app.router.add_route("HEAD", route.path, route.handler)
+    pages.set_up(app)
+    app[openapi.DOCUMENT] = openapi.document(ROUTES)
+    app.on_response_prepare.append(_add_headers)
+    app.cleanup_ctx.append(_live)
+    app.on_shutdown.append(_say_goodbye)
+    return app
+
+
+@web.middleware
+async def gateway(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    status = 500
+    request.app[SEEN].add(request.protocol)
+    try:
+        access = request.app[ACCESS]
+        access.check_place(request)
+        if request.app[RULES].relation(request.match_info.handler) == "owner":
+            request[PRINCIPAL] = access.principal(request)
+        response = await handler(request)
+        status = response.status
+    except (DREError, web.HTTPException) as error:
+        response = _refusal(request, error)
+        status = response.status
+    except ConnectionError:
+        raise  # whoever asked has gone
+    except Exception as error:
+        LOG.exception("request_failed", method=request.method, path=request.path)
+        response = _refusal(request, error)
+    finally:
+        _count(request, status)
+    return response
+
+
+def _refusal(request: web.Request, error: Exception) -> web.Response:
+    if request.path.startswith((PREFIX, "/livez", "/readyz")):
+        return problems.response(error)
+    return pages.refusal(request, error)
+
+
+def _count(request: web.Request, status: int) -> None:
+    resource = request.match_info.route.resource
+    request.app[COUNTED].requests[(request.method, resource.canonical if resource else "", status)] += 1
+    if status >= 500 or status in (401, 403, 421) or request.method not in _READING:
+        LOG.info("request", method=request.method, path=request.path[:200], status=status, address=request.remote)
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+async def _live(app: web.Application) -> AsyncIterator[None]:
+    async with app[LIVE].running():
+        yield
+
+
+async def _say_goodbye(app: web.Application) -> None:
+    for listener in list(app[LIVE].listeners):
+        listener.leave()
+
+
+def _check_parser() -> None:
+    """Most request smuggling that was found in aiohttp was found in its parser in Python."""
+    if aiohttp.http_parser.HttpRequestParser is aiohttp.http_parser.HttpRequestParserPy:
+        raise RuntimeError("aiohttp was installed without its C parser; install a wheel that has it")

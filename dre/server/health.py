@@ -1,0 +1,133 @@
+"""`/health`: the worst state alone for everybody, each part for the owner; what a monitor scrapes; the two probes."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from dre.errors import DREError
+from dre.server import answers
+from dre.server.live import LIVE, Live, Standing, State
+from dre.server.routes import Media, Route, api
+from dre.server.workspace import WORKSPACE, Workspace
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+_ORDER: tuple[State, ...] = ("ok", "degraded", "down")
+
+
+class Health(msgspec.Struct, frozen=True):
+    status: State
+
+
+class Detailed(msgspec.Struct, frozen=True):
+    """`parts`: each with its state, since when, and the code of its last error."""
+
+    status: State
+    events: int
+    listeners: int
+    parts: list[Standing]
+
+
+class Counted:
+    """Requests by route and status, counted where they pass."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[tuple[str, str, int]] = Counter()
+
+
+COUNTED: web.AppKey[Counted] = web.AppKey("counted", Counted)
+
+
+async def health(request: web.Request) -> web.Response:
+    return _plain(Health(_worst(await standings(request.app))))
+
+
+async def livez(_request: web.Request) -> web.Response:
+    return _plain(Health("ok"))
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Whether an append would be durable now."""
+    parts = [part for part in await standings(request.app) if part.name in ("workspace", "ledger", "recording")]
+    state = _worst(parts)
+    return _plain(Health(state), status=200 if state != "down" else 503)
+
+
+async def detailed(request: web.Request) -> web.Response:
+    parts = await standings(request.app)
+    live = request.app[LIVE]
+    return answers.as_json(request, Detailed(_worst(parts), live.ring.position + 1, len(live.listeners), parts))
+
+
+async def metrics(request: web.Request) -> web.Response:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Metrics(request.app[LIVE], request.app[COUNTED]))
+    return web.Response(body=generate_latest(registry), headers={"Content-Type": TEXT})
+
+
+async def standings(app: web.Application) -> list[Standing]:
+    """The parts that tell of themselves, and those that are looked at now."""
+    workspace = app[WORKSPACE]
+    return [await _ledger(workspace), _workspace(workspace), *app[LIVE].standings.values()]
+
+
+async def _ledger(workspace: Workspace) -> Standing:
+    try:
+        await workspace.store.head()
+    except DREError as error:
+        return Standing("ledger", "down", 0, error.code)
+    return Standing("ledger", "ok", 0)
+
+
+def _workspace(workspace: Workspace) -> Standing:
+    if workspace.vanished() is not None:
+        return Standing("workspace", "down", 0, "ledger_missing")
+    if workspace.blocked is not None:
+        return Standing("workspace", "degraded", 0, workspace.blocked.code)
+    return Standing("workspace", "ok", 0)
+
+
+def _worst(parts: list[Standing]) -> State:
+    return max((part.state for part in parts), key=_ORDER.index, default="ok")
+
+
+def _plain(value: Health, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json")
+
+
+class _Metrics(Collector):
+    def __init__(self, live: Live, counted: Counted) -> None:
+        self._live, self._counted = live, counted
+
+    def collect(self) -> Iterator[Metric]:
+        live = self._live
+        yield GaugeMetricFamily("dre_events", "Events in the ledger, as seen by the stream.", live.ring.position + 1)
+        yield GaugeMetricFamily("dre_listeners", "Connected listeners.", len(live.listeners))
+        yield GaugeMetricFamily("dre_ring_bytes", "Bytes of messages kept for listeners.", live.ring.size_bytes)
+        yield GaugeMetricFamily("dre_followed_events", "Events that the tables show.", live.followed)
+        up = GaugeMetricFamily("dre_part_up", "1 where a part works, 0.5 degraded, 0 down.", labels=["part"])
+        for standing in live.standings.values():
+            up.add_metric([standing.name], 1 - _ORDER.index(standing.state) / 2)
+        yield up
+        requests = CounterMetricFamily("dre_http_requests", "Answered requests.", labels=["method", "route", "status"])
+        for (method, route, status), count in self._counted.requests.items():
+            requests.add_metric([method, route, str(status)], count)
+        yield requests
+        cpu = os.times()
+        yield CounterMetricFamily("process_cpu_seconds", "User and system CPU time in seconds.", cpu.user + cpu.system)
+
+
+ROUTES: tuple[Route, ...] = (
+    api("GET", "/health", health, "The worst state alone", relation="anyone", answers={200: Health}),
+    api("GET", "/health/detailed", detailed, "The state of each part", answers={200: Detailed}),
+    api(
+        "GET", "/health/metrics", metrics, "What a monitor scrapes", answers={200: Media(TEXT, "Prometheus exposition")}
+    ),
+    Route("GET", "/livez", livez, "anyone", "Whether the process answers", {200: Health}),
+    Route("GET", "/readyz", readyz, "anyone", "Whether an append would be durable", {200: Health, 503: Health}),
+)

@@ -1,0 +1,178 @@
+"""
+What comes in: bodies and parameters, read with limits and refused with the place that is wrong.
+
+The size is bounded before anything is read, the depth before anything is decoded, and what two readers could understand
+differently (a key that is there twice, a NUL, a number that no double holds) is refused.
+"""
+
+import asyncio
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, TypeVar, get_origin, get_type_hints
+from uuid import UUID, uuid4
+
+import msgspec
+from aiohttp import web
+
+from dre.domain.events import Door
+from dre.errors import RequestRefused, TooLarge, TooSlow, UnsupportedMedia
+
+LARGEST_BODY = 256 << 10
+DEEPEST = 64
+BODY_TIMEOUT_S = 10.0
+_LARGEST_NUMBER = 2**53 - 1
+_LONGEST_KEY = 200
+_LONGEST_AGENT = 200
+_OPENING, _CLOSING, _QUOTE, _BACKSLASH = b"[{", b"]}", ord('"'), ord("\\")
+
+Value = TypeVar("Value", bound=msgspec.Struct)
+
+
+async def read_body(request: web.Request) -> bytes:
+    """JSON, checked but not decoded. Raises RequestRefused, TooLarge, TooSlow, UnsupportedMedia."""
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise UnsupportedMedia("a compressed body is not read here: send it as it is")
+    if request.content_type != "application/json":
+        raise UnsupportedMedia("the body must be application/json", hint="Content-Type: application/json")
+    if (request.content_length or 0) > LARGEST_BODY:
+        raise TooLarge(f"the body is larger than {LARGEST_BODY} bytes")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            body = await request.read()
+    except TimeoutError:
+        raise TooSlow(f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLarge(f"the body is larger than {LARGEST_BODY} bytes") from None
+    check_json(body)
+    return body
+
+
+def decode(body: bytes, kind: type[Value]) -> Value:
+    """Unknown fields are refused by the type itself. Raises RequestRefused."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise RequestRefused(f"the body: {error}") from None
+
+
+def check_json(body: bytes) -> None:
+    """Raises RequestRefused for what is no JSON, or is JSON that two readers may understand differently."""
+    if b"\0" in body or b"\\u0000" in body:
+        raise RequestRefused("the body holds a NUL, which no event may hold")
+    if _depth(body) > DEEPEST:
+        raise RequestRefused(f"the body is nested deeper than {DEEPEST} levels")
+    try:
+        json.loads(
+            body.decode(), object_pairs_hook=_once, parse_int=_integer, parse_float=_real, parse_constant=_no_constant
+        )
+    except UnicodeDecodeError as error:
+        raise RequestRefused(f"the body is not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise RequestRefused(f"the body is no JSON: line {error.lineno} column {error.colno}: {error.msg}") from None
+
+
+def parameters(request: web.Request, kind: type[Value]) -> Value:
+    """The query string as that struct; a field that is a list may be there several times. Raises RequestRefused."""
+    hints = get_type_hints(kind)
+    names = {msgspec_name: field for field, msgspec_name in _names(kind)}
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(request.query):
+        if name not in names:
+            raise RequestRefused(f"there is no parameter {name[:80]!r} here", hint=_known(list(names)))
+        values = request.query.getall(name)
+        if get_origin(hints[names[name]]) in (list, tuple):
+            found[name] = values
+        elif len(values) > 1:
+            raise RequestRefused(f"the parameter {name} is there {len(values)} times")
+        else:
+            found[name] = values[0]
+        if any("\0" in value for value in values):
+            raise RequestRefused(f"the parameter {name} holds a NUL")
+    try:
+        return msgspec.convert(found, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise RequestRefused(f"the parameters: {error}") from None
+
+
+def uuid_in_path(request: web.Request, name: str = "id") -> UUID:
+    """Raises RequestRefused."""
+    text = request.match_info[name]
+    try:
+        found = UUID(text)
+    except ValueError:
+        found = None
+    if found is None or text.lower() != str(found):
+        raise RequestRefused(f"{text[:80]!r} is no id: a UUID is expected")
+    return found
+
+
+def idempotency_key(request: web.Request) -> str | None:
+    """Raises RequestRefused."""
+    keys = request.headers.getall("Idempotency-Key", [])
+    if not keys:
+        return None
+    [key, *more] = keys
+    if more or not 1 <= len(key) <= _LONGEST_KEY or not (key.isascii() and key.isprintable()):
+        raise RequestRefused(f"Idempotency-Key: one key of 1 to {_LONGEST_KEY} printable ASCII characters is expected")
+    return key
+
+
+def door(request: web.Request) -> Door:
+    """What an event says of the request that caused it."""
+    agent = request.headers.get("User-Agent", "")[:_LONGEST_AGENT]
+    readable = "".join(character if character.isprintable() else "?" for character in agent)
+    return Door(uuid4(), request.remote or "", readable.encode("utf-8", "replace").decode())
+
+
+def _names(kind: type[msgspec.Struct]) -> Sequence[tuple[str, str]]:
+    return [(field.name, field.encode_name) for field in msgspec.structs.fields(kind)]
+
+
+def _known(names: Sequence[str]) -> str:
+    return f"one of: {', '.join(names)}" if names else "this route takes none"
+
+
+def _depth(body: bytes) -> int:
+    """By a scan: a decoder that meets a thousand brackets may use up its stack first."""
+    deepest = depth = 0
+    inside = escaped = False
+    for byte in body:
+        if inside:
+            if escaped:
+                escaped = False
+            elif byte == _BACKSLASH:
+                escaped = True
+            elif byte == _QUOTE:
+                inside = False
+        elif byte == _QUOTE:
+            inside = True
+        elif byte in _OPENING:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in _CLOSING:
+            depth -= 1
+    return deepest
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise RequestRefused("the body has a key twice in one object")
+    return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > len(str(_LARGEST_NUMBER)) + 1 or abs(int(digits)) > _LARGEST_NUMBER:
+        raise RequestRefused("the body holds an integer beyond 2^53")
+    return int(digits)
+
+
+def _real(digits: str) -> float:
+    if math.isinf(found := float(digits)):
+        raise RequestRefused("the body holds a number that no double holds")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise RequestRefused(f"the body holds {name}, which is no JSON")

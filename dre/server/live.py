@@ -1,0 +1,164 @@
+"""
+The server awake: history is followed, what waits in the spool is recorded, and every new event reaches the stream.
+
+Each of these is a task that nothing may end: what goes wrong is remembered for `/health`, and tried again.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal, Protocol
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from dre.errors import DREError
+from dre.server.access import Access
+from dre.server.stream.broadcast import Broadcast
+from dre.server.stream.ring import Ring, event_entry
+from dre.server.workspace import Workspace
+
+SETTLE_S = 2.0
+BEAT_S = 15.0
+_POLL_S = 1.0
+_AGAIN_S = 1.0
+_SPOOL_POLL_S = 0.1
+
+State = Literal["ok", "degraded", "down"]
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How one part is. `since`: milliseconds since the epoch. `error`: the last one's code, None while all is well."""
+
+    name: str
+    state: State
+    since: int
+    error: str | None = None
+
+
+class Listening(Protocol):
+    def leave(self) -> None: ...
+
+
+class Live:
+    """`listeners`: everybody who is connected, subscribed or not."""
+
+    def __init__(self, workspace: Workspace, access: Access) -> None:
+        self._workspace, self._access = workspace, access
+        self.ring = Ring()
+        self.broadcast = Broadcast(self.ring)
+        self.listeners: set[Listening] = set()
+        self.standings: dict[str, Standing] = {}
+        self._followed_commits: object = None
+        self.followed = 0
+        self._moved = asyncio.Event()
+        self._log = structlog.get_logger("dre")
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        await self._begin()
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(self._kept_up(name, work))
+                for name, work in (
+                    ("history", self._tail),
+                    ("tables", self._follow),
+                    ("recording", self._record),
+                    ("stream", self._pulse),
+                )
+            ]
+            try:
+                yield
+            finally:
+                for task in running:
+                    task.cancel()
+
+    async def settled(self) -> None:
+        """
+        Until the tables show everything that was committed before this call. At most two seconds: what is not there
+        then is behind, and `/health` says so.
+        """
+        store = self._workspace.store
+        if store.commits() == self._followed_commits:
+            return
+        size = (await store.head()).size
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                while self.followed < size:
+                    await self._moved.wait()
+
+    async def _begin(self) -> None:
+        """The stream begins at the head: what is older is read from history."""
+        head = await self._workspace.store.head()
+        self.ring.begin(head.size - 1, head.generation)
+
+    async def _tail(self) -> None:
+        """Every committed event, in order, as soon as it is there."""
+        store, ring = self._workspace.store, self.ring
+        while True:
+            size = await store.changed(ring.position + 1, _POLL_S)
+            async for page in store.read(ring.position, size):
+                for stored in page:
+                    ring.add(event_entry(stored))
+                self.broadcast.tick()
+            self._fine("history")
+
+    async def _follow(self) -> None:
+        """Tables, verdicts, and whatever else reacts to history."""
+        store = self._workspace.store
+        while True:
+            commits = store.commits()
+            size = (await store.head()).size
+            parked = await self._workspace.following.catch_up()
+            self._followed_commits, self.followed = commits, size
+            moved, self._moved = self._moved, asyncio.Event()
+            moved.set()
+            if parked:
+                self._wrong("tables", f"{parked[0].name} is stuck at event {parked[0].position}", "degraded")
+            else:
+                self._fine("tables")
+            if store.commits() == commits:
+                await store.changed(size, _POLL_S)
+
+    async def _record(self) -> None:
+        if self._workspace.blocked is not None:
+            self._wrong("recording", self._workspace.blocked.code, "degraded")
+            await asyncio.Event().wait()
+        while True:
+            await self._workspace.record_pending()
+            self._fine("recording")
+            await asyncio.sleep(_SPOOL_POLL_S)
+
+    async def _pulse(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            self.broadcast.pulse(self._access.is_alive)
+            self._fine("stream")
+
+    async def _kept_up(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except (DREError, OSError) as error:
+                self._wrong(name, getattr(error, "code", type(error).__name__), "down")
+                self._log.warning("part_failed", part=name, error=str(error))
+            except Exception:  # noqa: BLE001 - whatever it is, it is told and the part goes on
+                self._wrong(name, "internal", "down")
+                self._log.exception("part_failed", part=name)
+            await asyncio.sleep(_AGAIN_S)
+
+    def _fine(self, name: str) -> None:
+        self._stand(name, "ok", None)
+
+    def _wrong(self, name: str, error: str, state: State) -> None:
+        self._stand(name, state, error)
+
+    def _stand(self, name: str, state: State, error: str | None) -> None:
+        found = self.standings.get(name)
+        if found is None or (found.state, found.error) != (state, error):
+            self.standings[name] = Standing(name, state, time.time_ns() // 1_000_000, error)
+
+
+LIVE: web.AppKey[Live] = web.AppKey("live", Live)

@@ -1,0 +1,130 @@
+"""`/operations`: what ran, newest first; one operation whole; its evidence."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+
+from dre.domain.events import Millis
+from dre.projections.operation_detail import Item, OperationDetail, read_operation
+from dre.projections.operations import Asked, OperationRow, OperationSummary, newest, summary
+from dre.server import answers, paging
+from dre.server.incoming import parameters, uuid_in_path
+from dre.server.live import LIVE
+from dre.server.paging import Cursor, Limit, Moment, Page
+from dre.server.routes import Route, api
+from dre.server.workspace import WORKSPACE
+
+Status = Literal["running", "succeeded", "failed", "signaled", "timed_out", "interrupted"]
+Result = Literal["passed", "failed", "inconclusive"]
+_MOST_KEPT = 1000
+
+
+class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`since` and `until` bound the start; `command`: words that stand in the command, in whatever case."""
+
+    limit: Limit = 50
+    cursor: Cursor | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    command: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
+    status: Status | None = None
+    result: Result | None = None
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """Where a list of operations goes on."""
+
+    at: Millis
+    id: UUID
+
+
+class Kept:
+    """Answers for as long as nobody has committed anything: they cannot have changed."""
+
+    def __init__(self) -> None:
+        self._true_for: object = None
+        self._answers: dict[UUID, tuple[bytes, str]] = {}
+
+    def get(self, id: UUID, commits: object) -> tuple[bytes, str] | None:
+        if commits != self._true_for or len(self._answers) > _MOST_KEPT:
+            self._true_for, self._answers = commits, {}
+        return self._answers.get(id)
+
+    def put(self, id: UUID, commits: object, body: bytes) -> tuple[bytes, str]:
+        """`commits`: as they were before the answer was made."""
+        answer = body, answers.tag_of(body)
+        if commits == self._true_for:
+            self._answers[id] = answer
+        return answer
+
+
+KEPT: web.AppKey[Kept] = web.AppKey("kept", Kept)
+
+
+async def list_operations(request: web.Request) -> web.Response:
+    which = parameters(request, Which)
+    begun = paging.place(which.cursor, Begun)
+    await request.app[LIVE].settled()
+    rows = await newest(
+        request.app[WORKSPACE].tables,
+        limit=which.limit + 1,
+        asked=Asked(which.since, which.until, which.command, which.status, which.result),
+        after=(begun.at, begun.id) if begun else None,
+    )
+    return answers.as_json(request, paging.page(rows, which.limit, summary, _place))
+
+
+async def one_operation(request: web.Request) -> web.Response:
+    id = uuid_in_path(request)
+    workspace, kept = request.app[WORKSPACE], request.app[KEPT]
+    commits = workspace.store.commits()
+    found = kept.get(id, commits)
+    if found is None:
+        detail = await operation_detail(request, id)
+        found = kept.put(id, commits, msgspec.json.encode(detail))
+    body, tag = found
+    return answers.encoded(request, body, tag=tag)
+
+
+async def evidence_of_operation(request: web.Request) -> web.Response:
+    detail = await operation_detail(request, uuid_in_path(request))
+    return answers.as_json(request, Page(detail.evidence, None))
+
+
+async def wrap_is_off(_request: web.Request) -> web.Response:
+    """As if there were no such door: running commands for others is not something to be found out."""
+    raise web.HTTPNotFound
+
+
+async def operation_detail(request: web.Request, id: UUID) -> OperationDetail:
+    """Raises NotFound."""
+    await request.app[LIVE].settled()
+    workspace = request.app[WORKSPACE]
+    return await read_operation(workspace.store, workspace.tables, id)
+
+
+def _place(row: OperationRow) -> Begun:
+    return Begun(row.started_at, row.id)
+
+
+ROUTES: tuple[Route, ...] = (
+    api(
+        "GET",
+        "/operations",
+        list_operations,
+        "Operations, newest first",
+        takes=Which,
+        answers={200: Page[OperationSummary]},
+    ),
+    api("POST", "/operations/wrap", wrap_is_off, "Run a command (switched off)", answers={}),
+    api("GET", "/operations/{id}", one_operation, "One operation, whole", answers={200: OperationDetail}),
+    api(
+        "GET",
+        "/operations/{id}/evidence",
+        evidence_of_operation,
+        "The evidence of one operation",
+        answers={200: Page[Item]},
+    ),
+)

@@ -1,0 +1,14 @@
+"""What a browser is shown when something was refused or went wrong."""
+
+from aiohttp import web
+
+from dre.server import problems
+from dre.server.pages.rendering import render
+
+
+def refusal(request: web.Request, error: Exception) -> web.Response:
+    """A page for people; for whoever wants no page, the problem itself."""
+    problem = problems.problem_of(error)
+    if "text/html" not in request.headers.get("Accept", ""):
+        return problems.response(error)
+    return render(request, "refusal.html", status=problem.status, problem=problem)

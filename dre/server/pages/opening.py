@@ -1,0 +1,51 @@
+"""How a browser gets its cookie: by the address that opens once, or by the token typed into a form."""
+
+import asyncio
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+from dre.errors import RequestRefused, TooLarge, TooSlow, Unauthenticated, UnsupportedMedia
+from dre.server.access import ACCESS, LONGEST_S
+from dre.server.incoming import BODY_TIMEOUT_S
+from dre.server.pages.rendering import render
+
+_LARGEST_FORM = 4096
+
+
+async def by_link(request: web.Request) -> web.Response:
+    session = request.app[ACCESS].open_session(link=request.match_info["link"])
+    if session is None:
+        raise Unauthenticated("this address was used before, or is not one of this server's")
+    return _opened(request, session)
+
+
+async def by_token(request: web.Request) -> web.Response:
+    session = request.app[ACCESS].open_session(token=await _token(request))
+    if session is None:
+        raise Unauthenticated("this is not the token of this server")
+    return _opened(request, session)
+
+
+def _opened(request: web.Request, session: str) -> web.Response:
+    """Not a redirect: that would go out as part of whatever linked here, and a strict cookie would stay at home."""
+    response = render(request, "opened.html")
+    response.set_cookie(
+        request.app[ACCESS].cookie, session, httponly=True, samesite="Strict", path="/", max_age=LONGEST_S
+    )
+    return response
+
+
+async def _token(request: web.Request) -> str:
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise UnsupportedMedia("a form is expected")
+    if (request.content_length or 0) > _LARGEST_FORM:
+        raise TooLarge("that is no token")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            fields = parse_qs((await request.read()).decode(), max_num_fields=4)
+    except TimeoutError:
+        raise TooSlow("the form did not arrive") from None
+    except ValueError:
+        raise RequestRefused("the form cannot be read") from None
+    return fields.get("token", [""])[0].strip()

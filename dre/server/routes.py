@@ -1,0 +1,47 @@
+"""
+A route: method, path, who may use it, what it takes and what it answers, and the function that does it.
+
+The application, the permission of each request and the OpenAPI document are all made from the one table of these.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from dre.server.access import Relation
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+PREFIX = "/api/v1"
+
+
+class Media(msgspec.Struct, frozen=True):
+    """An answer that is not JSON."""
+
+    type: str
+    description: str
+
+
+class Route(msgspec.Struct, frozen=True):
+    """
+    `takes`: the query string as a struct. `body`: the JSON body. `answers`: by status, a type, a Media, or None for no
+    body; the problems that any route may answer with are not named. `headers`: which request headers it reads.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    relation: Relation
+    summary: str
+    answers: Mapping[int, Any]
+    takes: type[msgspec.Struct] | None = None
+    body: Any = None
+    headers: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ("id",)
+
+
+def api(method: str, path: str, handler: Handler, summary: str, **more: Any) -> Route:
+    """A route of the API, for the owner unless it says otherwise."""
+    relation = more.pop("relation", "owner")
+    return Route(method=method, path=PREFIX + path, handler=handler, relation=relation, summary=summary, **more)

@@ -1,0 +1,117 @@
+"""Server-sent events: the same stream for whoever speaks only HTTP; `Last-Event-ID` is the position."""
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+
+from dre.errors import RequestRefused, StoreBusy
+from dre.server.access import PRINCIPAL
+from dre.server.incoming import parameters
+from dre.server.live import LIVE
+from dre.server.stream.session import GOING_AWAY, Session
+from dre.server.stream.subscription import Subscribe, wanted
+from dre.server.websocket import GRACE_S, MOST_SESSIONS, checked, serve_socket
+from dre.server.workspace import WORKSPACE
+
+MEDIA_TYPE = "text/event-stream"
+_LOOK_S = 1.0
+_END = b"0\r\n\r\n"
+
+
+class Which(Subscribe, frozen=True, forbid_unknown_fields=True):
+    """The fields of `subscribe`, in the query string."""
+
+
+class EventsLink:
+    """RFC 9112, 7.1: each write is one chunk, however many messages it holds."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._is_cut = False
+
+    def unsent(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def frame(self, message: bytes, position: int | None) -> bytes:
+        return (b"" if position is None else b"id: %d\n" % position) + b"data: " + message + b"\n\n"
+
+    def write(self, frames: bytes) -> None:
+        self._transport.write(b"%x\r\n" % len(frames) + frames + b"\r\n")
+
+    def beat(self, position: int) -> None:
+        """An id without data moves `Last-Event-ID` on and is no event."""
+        self.write(b"id: %d\n\n" % position)
+
+    def cut(self, position: int, why: str) -> None:
+        if self._is_cut:
+            return
+        message = msgspec.json.encode({"type": "cut", "code": why, "position": position})
+        self.write(b"event: cut\ndata: " + message + b"\n\n")
+        self._is_cut = True
+        self._transport.write(_END)
+        self._transport.close()
+        asyncio.get_running_loop().call_later(GRACE_S, self._transport.abort)
+
+    def is_open(self) -> bool:
+        return not (self._is_cut or self._transport.is_closing())
+
+
+class Listener:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def leave(self) -> None:
+        self._session.link.cut(self._session.position, GOING_AWAY)
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """One resource, two ways to listen."""
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        return await serve_socket(request)
+    if MEDIA_TYPE not in request.headers.get("Accept", ""):
+        raise RequestRefused(
+            "this is a stream: ask for it as a WebSocket, or with Accept: text/event-stream",
+            hint="GET /api/v1/events has history as pages",
+        )
+    return await _serve_events(request)
+
+
+async def _serve_events(request: web.Request) -> web.StreamResponse:
+    live, workspace = request.app[LIVE], request.app[WORKSPACE]
+    if len(live.listeners) >= MOST_SESSIONS:
+        raise StoreBusy(f"{MOST_SESSIONS} listeners are connected already", hint="try again later")
+    asked = _resumed(request, parameters(request, Which))
+    want = wanted(asked)
+    head = await workspace.store.head()
+    after = checked(asked, head.size, head.generation)
+    response = web.StreamResponse(headers={"Content-Type": MEDIA_TYPE})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    transport = request.transport
+    if transport is None:
+        return response
+    link = EventsLink(transport)
+    session = Session(link, request[PRINCIPAL], want, after, asyncio.get_running_loop().time())
+    listener = Listener(session)
+    live.listeners.add(listener)
+    try:
+        link.beat(after)
+        await session.catch_up(workspace.store, live.ring)
+        live.broadcast.add(session)
+        while link.is_open():  # noqa: ASYNC110 - a transport tells nobody that its peer has gone
+            await asyncio.sleep(_LOOK_S)
+    finally:
+        live.broadcast.remove(session)
+        live.listeners.discard(listener)
+    return response
+
+
+def _resumed(request: web.Request, asked: Subscribe) -> Subscribe:
+    """Raises RequestRefused for a `Last-Event-ID` that is no position."""
+    last = request.headers.get("Last-Event-ID")
+    if not last:
+        return asked
+    if not (last.isascii() and last.isdigit() and len(last) <= 16):  # as many as 2^53 has
+        raise RequestRefused(f"Last-Event-ID: {last[:80]!r} is no position")
+    return msgspec.structs.replace(asked, after=int(last))

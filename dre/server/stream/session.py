@@ -1,0 +1,148 @@
+"""
+A session: one listener, where it stands, and how it gets from history to what is live.
+
+The rule of the hand-over is one line: the next event is the cursor plus one, from the ring if it is there, otherwise
+from history. A position is told once, and none is left out; a filtered listener's cursor moves on over what it does not
+want to see.
+"""
+
+import asyncio
+from collections.abc import Iterable, MutableMapping
+from typing import Protocol
+
+from dre.ports.event_store import EventStore
+from dre.projections.history import encoded
+from dre.server.access import Principal, may_see
+from dre.server.stream.ring import Entry, Ring, event_entry
+from dre.server.stream.subscription import Wanted
+
+HISTORY_PAGE = 200
+MOST_UNSENT = 64 << 10
+MOST_AT_ONCE = 128 << 10
+STALLED_S = 20.0
+_PAUSE_S = 0.005
+TOO_SLOW, SESSION_OVER, GOING_AWAY = "too_slow", "session_over", "going_away"
+"""Why a listener is cut."""
+
+Joined = MutableMapping[tuple[Wanted, frozenset[str] | None, int, int, int], tuple[bytes, int, int]]
+"""What was joined for one listener serves every other that stands in the same place and wants the same."""
+
+
+class Link(Protocol):
+    """
+    The way to a listener. Nothing here waits: what the network does not take lies in a buffer whose size is `unsent`,
+    and who writes looks at it first.
+    """
+
+    def unsent(self) -> int: ...
+
+    def frame(self, message: bytes, position: int | None) -> bytes: ...
+
+    def write(self, frames: bytes) -> None: ...
+
+    def beat(self, position: int) -> None:
+        """Says how far the listener is."""
+        ...
+
+    def cut(self, position: int, why: str) -> None:
+        """Says from where to go on, and ends."""
+        ...
+
+    def is_open(self) -> bool: ...
+
+
+class Session:
+    """
+    `position`: the last event that was told or passed over. `index`: the ring's next entry for it; None while it is
+    still being told history.
+    """
+
+    def __init__(self, link: Link, principal: Principal, wanted: Wanted, position: int, now: float) -> None:
+        self.link, self.principal, self.wanted, self.position = link, principal, wanted, position
+        self.index: int | None = None
+        self._moved_at = now
+
+    async def catch_up(self, store: EventStore, ring: Ring) -> None:
+        """Tells history until the ring has the rest; from then on `advance` does. No await between the two."""
+        while self.link.is_open() and not ring.joins(self.position):
+            if await self._has_room():
+                async for page in store.read(self.position, ring.position + 1, page=HISTORY_PAGE):
+                    self._tell(map(event_entry, page))
+                    break
+        self.index = ring.first
+
+    def advance(self, ring: Ring, joined: Joined, now: float) -> bool:
+        """
+        Writes what is pending, all of it in one piece, if the listener has taken what it got before. False when it is
+        still behind afterwards.
+        """
+        if self.index is None or not self.link.is_open():
+            return True
+        if self.index == ring.end:
+            self._moved_at = now
+            return True
+        if self.link.unsent() > MOST_UNSENT:
+            if self.index < ring.first or now - self._moved_at > STALLED_S:
+                self.link.cut(self.position, TOO_SLOW)
+            return False
+        if self.index < ring.first:
+            self.link.cut(self.position, TOO_SLOW)
+            return True
+        self._moved_at = now
+        key = (self.wanted, self.principal.projects, self.index, self.position, ring.end)
+        found = joined.get(key)
+        if found is None:
+            found = joined[key] = self._join(ring)
+        frames, self.index, self.position = found
+        if frames:
+            self.link.write(frames)
+        return self.index == ring.end
+
+    def _join(self, ring: Ring) -> tuple[bytes, int, int]:
+        assert self.index is not None  # noqa: S101 - advance looks
+        parts, size, index, position = [], 0, self.index, self.position
+        for entry in ring.between(self.index, ring.end):
+            if size > MOST_AT_ONCE:
+                break
+            index += 1
+            if entry.position is not None:
+                if entry.position <= position:
+                    continue
+                position = entry.position
+            if self._may_have(entry):
+                parts.append(self._frame(entry))
+                size += len(parts[-1])
+        return b"".join(parts), index, position
+
+    def _tell(self, entries: Iterable[Entry]) -> None:
+        """As many as one write may hold; the rest is read again, so that nobody's history lies in memory."""
+        frames, size = [], 0
+        for entry in entries:
+            if size > MOST_AT_ONCE:
+                break
+            if self._may_have(entry):
+                frames.append(self._frame(entry))
+                size += len(frames[-1])
+            self.position = entry.position if entry.position is not None else self.position
+        if frames and self.link.is_open():
+            self.link.write(b"".join(frames))
+
+    def _frame(self, entry: Entry) -> bytes:
+        message = entry.message
+        if self.wanted.proofs and entry.stored is not None:
+            message = encoded(entry.stored, proofs=True)
+        return self.link.frame(message, entry.position)
+
+    def _may_have(self, entry: Entry) -> bool:
+        return self.wanted.has(entry) and (entry.stored is None or may_see(self.principal, entry.stored))
+
+    async def _has_room(self) -> bool:
+        """Waits until the listener has taken most of what it got; one that takes nothing is cut."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + STALLED_S
+        while self.link.is_open() and self.link.unsent() > MOST_UNSENT:
+            if loop.time() > until:
+                self.link.cut(self.position, TOO_SLOW)
+                return False
+            await asyncio.sleep(_PAUSE_S)
+        return self.link.is_open()

@@ -1,0 +1,73 @@
+"""What the doors open onto: the parts of one workspace, handed in, so that no door knows how they are made."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+
+from dre.application.execute import Appender
+from dre.application.follow import Following
+from dre.domain.events import Door
+from dre.errors import DREError
+from dre.ports.blob_store import BlobStore
+from dre.ports.event_store import EventStore
+from dre.ports.table_store import TableStore
+
+
+class Setting(msgspec.Struct, frozen=True, rename="camel"):
+    """One setting: its value, which file or variable it comes from, and who may write it."""
+
+    key: str
+    value: Any
+    source: str
+    scopes: list[str]
+    help: str
+
+
+class Problem(msgspec.Struct, frozen=True, rename="camel"):
+    """What is wrong with a configuration, and where."""
+
+    detail: str
+    hint: str | None
+
+
+class Configuring(Protocol):
+    """The workspace's configuration file, as the doors know it. Raises ConfigurationError."""
+
+    def settings(self) -> list[Setting]: ...
+
+    def validate(self, document: bytes) -> None: ...
+
+    async def replace(self, document: bytes, door: Door, idempotency_key: str | None) -> None:
+        """The workspace's file becomes this document; every key that changes is recorded first."""
+        ...
+
+
+class Workspace(msgspec.Struct, frozen=True):
+    """
+    `name`: what people call it, for titles. `record_pending`: what waits in the spool becomes history.
+    `spools`: the folder that the recorder writes to. `blocked`: why nothing may be recorded here, if so.
+    `vanished`: why the files behind these parts are not the workspace's any more, None as long as they are.
+    """
+
+    name: str
+    ledger_id: UUID
+    actor: str
+    store: EventStore
+    tables: TableStore
+    blobs: BlobStore
+    appender: Appender
+    following: Following
+    configuring: Configuring
+    spools: str
+    secret_patterns: tuple[str, ...]
+    blocked: DREError | None
+    record_pending: Callable[[], Awaitable[object]]
+    vanished: Callable[[], str | None]
+
+
+WORKSPACE: web.AppKey[Workspace] = web.AppKey("workspace", Workspace)
+
+Query = Mapping[str, str]
