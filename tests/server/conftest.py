@@ -1,0 +1,21 @@
+"""A served workspace for every test of the doors; its whole history is audited when the test ends."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from server.served import Served, make_workspace, serve
+
+from dre.ledger.audit import audit
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_workspace(tmp_path / "shop")
+
+
+@pytest.fixture
+async def served(folder: Path) -> AsyncIterator[Served]:
+    async with serve(folder) as opened:
+        yield opened
+        assert [finding async for finding in audit(opened.engine.store)] == []
