@@ -25,11 +25,20 @@ _LONGEST_BODY = 4000
 _CHANGES = msgspec.json.Decoder(Changes)
 
 
+class _Named(msgspec.Struct):
+    name: str = ""
+    verifier: str = ""
+
+
 class Proof(msgspec.Struct, frozen=True):
-    """An event with what was hashed: the lines of its entry, its salt, its body as far as a page shows it."""
+    """
+    An event with what was hashed: the lines of its entry, its salt, its body as far as a page shows it. `of`: which
+    item or verifier it is about.
+    """
 
     position: int
     type: str
+    of: str
     recorded_at: int
     stream: str
     entry: Sequence[str]
@@ -38,6 +47,9 @@ class Proof(msgspec.Struct, frozen=True):
     body: str | None
     body_len: int
     is_cut: bool
+
+
+_NAMED = msgspec.json.Decoder(_Named)
 
 
 async def operation(request: web.Request) -> web.Response:
@@ -61,7 +73,7 @@ async def operation(request: web.Request) -> web.Response:
         no_output=next((one.detail for one in detail.observations if one.subject == "output"), ""),
         files=files,
         more_files=more_files,
-        proofs=[proof(event) for event in events],
+        proofs=[_proof(event) for event in events],
     )
 
 
@@ -83,12 +95,13 @@ async def _changed(workspace: Workspace, detail: OperationDetail) -> tuple[Seque
     return (), 0
 
 
-def proof(stored: StoredEvent) -> Proof:
+def _proof(stored: StoredEvent) -> Proof:
     entry, body = stored.entry, stored.body
     text = None if body is None else body.decode("utf-8", "surrogateescape")
     return Proof(
         position=entry.position,
         type=entry.type,
+        of=_of(body),
         recorded_at=entry.recorded_at_us // 1000,
         stream=entry.stream,
         entry=entry.encode().decode("ascii", "backslashreplace").splitlines(),
@@ -98,3 +111,11 @@ def proof(stored: StoredEvent) -> Proof:
         body_len=0 if body is None else len(body),
         is_cut=text is not None and len(text) > _LONGEST_BODY,
     )
+
+
+def _of(body: bytes | None) -> str:
+    try:
+        named = _NAMED.decode(body or b"{}")
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # altered: that is said where it is checked
+        return ""
+    return named.name or named.verifier

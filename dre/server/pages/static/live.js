@@ -11,6 +11,7 @@
   const operation = main.dataset.operation;
   const title = document.title;
   const FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 15000;
+  const LONGEST_SILENCE_MS = 45000; // the server says every 15 s that it is there; a sleeping machine hears nothing
   const BETWEEN_MS = 500; // from one look at the page to the next
   const AGES_MS = 60000;
   const MOST_CHARACTERS = 200000; // of output that arrives
@@ -33,9 +34,24 @@
 
   function connect() {
     const socket = new WebSocket(`ws${location.protocol.slice(4)}//${location.host}/api/v1/stream`);
+    let silence;
+    const end = () => {
+      clearTimeout(silence);
+      socket.onmessage = socket.onclose = null;
+      socket.close();
+      again();
+    };
+    const listen = () => {
+      clearTimeout(silence);
+      silence = setTimeout(end, LONGEST_SILENCE_MS);
+    };
     socket.onopen = () => subscribe(socket);
-    socket.onmessage = (event) => take(JSON.parse(event.data), socket);
-    socket.onclose = again;
+    socket.onmessage = (event) => {
+      listen();
+      take(JSON.parse(event.data), socket);
+    };
+    socket.onclose = end;
+    listen();
   }
 
   function subscribe(socket) {
@@ -123,7 +139,7 @@
   // What a reader has opened stays open, and what arrives stays where it is.
   const keeping = {
     beforeAttributeUpdated: (name, node) => !(name === "open" && node.localName === "details"),
-    beforeNodeMorphed: (node) => node.id !== "arriving",
+    beforeNodeMorphed: (node, fresh) => node.id !== "arriving" || fresh.id !== "arriving",
   };
 
   function showOperation(page) {
