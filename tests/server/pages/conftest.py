@@ -1,10 +1,11 @@
-"""A browser for every test of the pages, and pages in it that may not do what a policy forbids."""
+"""A browser for every test of the pages, somebody who looks with it, and operations to be looked at."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 from chromium import chromium
 from playwright.async_api import Browser
+from server.pages.facts import Facts
 from server.pages.visiting import Visitor
 from server.served import Served
 
@@ -16,8 +17,13 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
+def facts(served: Served) -> Facts:
+    return Facts(served)
+
+
+@pytest.fixture
 async def visitor(browser: Browser, served: Served) -> AsyncIterator[Visitor]:
-    """Somebody whose browser has opened this server's session; nothing went wrong in it when the test ends."""
+    """Nothing went wrong in any of their browsers when the test ends."""
     visitor = Visitor(browser, served)
     yield visitor
     await visitor.close()

@@ -51,6 +51,17 @@ class Visitor:
         )
         await process.communicate()
 
+    async def end_sessions(self) -> None:
+        """As if twelve hours had gone by."""
+        access = self.served.served.app[ACCESS]
+        for context in self._contexts:
+            for cookie in await context.cookies():
+                access.end_session(cookie.get("value", ""))
+
+    def forgive(self, words: str) -> None:
+        """What a test makes go wrong on purpose."""
+        self.troubles = [trouble for trouble in self.troubles if words not in trouble]
+
     async def close(self) -> None:
         for context in self._contexts:
             await context.close()
