@@ -1,5 +1,6 @@
 """Operations put straight into history, so that a test says exactly what is in them."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -94,7 +95,14 @@ class Facts:
     async def run(self, command: str = "pytest -q", *, at_ms: int | None = None, **ended: Any) -> UUID:
         id = await self.begin(command, at_ms=at_ms)
         await self.end(id, **ended)
+        await self.judged(id)
         return id
+
+    async def judged(self, id: UUID) -> None:
+        """Waits for the verdict."""
+        async with asyncio.timeout(30):
+            while (await self._served.get(f"/operations/{id}"))["verdict"] is None:
+                await asyncio.sleep(0.01)
 
     async def append(self, id: UUID, *events: DomainEvent) -> None:
         engine = self._served.engine
