@@ -18,6 +18,10 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
     "trusted-types dre"
 )
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "same-origin",  # under `no-referrer` browsers send our own form with the origin `null`
+}
 
 
 def set_up(app: web.Application) -> None:
@@ -47,7 +51,7 @@ def set_up(app: web.Application) -> None:
 def render(request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
     now_ms = time.time_ns() // 1_000_000
     text = request.app[_ENVIRONMENT].get_template(template).render(now_ms=now_ms, **values)
-    return web.Response(status=status, text=text, content_type="text/html", headers={"Content-Security-Policy": POLICY})
+    return web.Response(status=status, text=text, content_type="text/html", headers=_HEADERS)
 
 
 def _safe(value: Any) -> Any:

@@ -101,7 +101,7 @@ class Facts:
     async def judged(self, id: UUID) -> None:
         """Waits for the verdict."""
         async with asyncio.timeout(30):
-            while (await self._served.get(f"/operations/{id}"))["verdict"] is None:
+            while (await self._served.get(f"/operations/{id}"))["verdict"] is None:  # noqa: ASYNC110 - as anybody asks
                 await asyncio.sleep(0.01)
 
     async def append(self, id: UUID, *events: DomainEvent) -> None:

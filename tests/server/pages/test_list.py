@@ -19,9 +19,7 @@ async def test_rows_say_verdict_command_reason_age_and_length(visitor: Visitor, 
     await expect(row.locator(".length")).to_have_text("9 ms")
 
 
-async def test_the_filter_works_by_words_verdict_and_outcome_without_javascript(
-    visitor: Visitor, facts: Facts
-) -> None:
+async def test_the_filter_works_by_words_verdict_and_outcome_without_javascript(visitor: Visitor, facts: Facts) -> None:
     await facts.run("make all")
     await facts.run("make test", exit_code=1)
     await facts.begin("npm test")
