@@ -45,6 +45,8 @@ def set_up(app: web.Application) -> None:
         "cut": _cut,
     }
     environment.globals |= {"asset": assets.addresses.__getitem__, "telling": telling}
+    for name in environment.list_templates():
+        environment.get_template(name)  # compiled now, not while somebody waits
     app[_ENVIRONMENT] = environment
 
 

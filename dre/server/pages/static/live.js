@@ -99,7 +99,7 @@
 
   function over() {
     isOver = true;
-    say("session over: open the address that dre serve prints", "over");
+    say("session over: reload", "over");
   }
 
   // ---- the page
