@@ -8,7 +8,7 @@ from aiohttp import web
 from dre.documentation import telling
 from dre.documentation.findings import findings, outputs
 from dre.domain.workspace import ChangedFile, Changes
-from dre.errors import BlobAltered, BlobMissing
+from dre.errors import BlobAltered, BlobMissing, DREError
 from dre.ports.event_store import StoredEvent
 from dre.projections.operation_detail import OperationDetail
 from dre.server.incoming import uuid_in_path
@@ -54,7 +54,7 @@ _NAMED = msgspec.json.Decoder(_Named)
 
 async def operation(request: web.Request) -> web.Response:
     stood = await standing(request)
-    detail = await operation_detail(request, uuid_in_path(request))
+    detail = await _detail(request)
     workspace = request.app[WORKSPACE]
     events = await intact.events_of(workspace.store, detail.id, detail.verdict.id if detail.verdict else None)
     files, more_files = await _changed(workspace, detail)
@@ -75,6 +75,17 @@ async def operation(request: web.Request) -> web.Response:
         more_files=more_files,
         proofs=[_proof(event) for event in events],
     )
+
+
+async def _detail(request: web.Request) -> OperationDetail:
+    """Raises NotFound, and LedgerAltered, with the event that is wrong, for what cannot be read because of it."""
+    id = uuid_in_path(request)
+    try:
+        return await operation_detail(request, id)
+    except DREError:
+        workspace = request.app[WORKSPACE]
+        await intact.examine(workspace.store, workspace.tables, workspace.blobs, workspace.ledger_id, id)
+        raise
 
 
 async def _output(workspace: Workspace, detail: OperationDetail) -> Window | None:
