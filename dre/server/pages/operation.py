@@ -25,6 +25,14 @@ _LONGEST_BODY = 4000
 _CHANGES = msgspec.json.Decoder(Changes)
 
 
+class Changed(msgspec.Struct, frozen=True):
+    """Which files the run changed, and how many `more` of them there are. `trouble`: why that cannot be shown."""
+
+    files: Sequence[ChangedFile] = ()
+    more: int = 0
+    trouble: str | None = None
+
+
 class _Named(msgspec.Struct):
     name: str = ""
     verifier: str = ""
@@ -57,7 +65,6 @@ async def operation(request: web.Request) -> web.Response:
     detail = await _detail(request)
     workspace = request.app[WORKSPACE]
     events = await intact.events_of(workspace.store, detail.id, detail.verdict.id if detail.verdict else None)
-    files, more_files = await _changed(workspace, detail)
     sentences, named = telling.not_seen(detail)
     return render(
         request,
@@ -68,11 +75,10 @@ async def operation(request: web.Request) -> web.Response:
         reasons=telling.reasons(detail),
         findings=await findings(workspace.blobs, detail, most=20),
         not_seen=[*sentences, *([", ".join(named)] if named else [])],
-        place=await intact.place(workspace.store, workspace.ledger_id, detail),
+        place=await intact.place(workspace.store, workspace.ledger_id, detail, events),
         window=await _output(workspace, detail),
         no_output=next((one.detail for one in detail.observations if one.subject == "output"), ""),
-        files=files,
-        more_files=more_files,
+        changed=await _changed(workspace, detail),
         proofs=[_proof(event) for event in events],
     )
 
@@ -94,16 +100,17 @@ async def _output(workspace: Workspace, detail: OperationDetail) -> Window | Non
     return await last_lines(workspace.blobs, found[0]) if found else None
 
 
-async def _changed(workspace: Workspace, detail: OperationDetail) -> tuple[Sequence[ChangedFile], int]:
-    """Which files the run changed, and how many more of them there are."""
+async def _changed(workspace: Workspace, detail: OperationDetail) -> Changed | None:
     for item in detail.evidence:
         if item.kind == telling.CHANGES_KIND and not item.erased:
             try:
                 changes = _CHANGES.decode(await workspace.blobs.read_all(item.hash, _LARGEST_CHANGES))
-            except (BlobMissing, BlobAltered, msgspec.MsgspecError):
-                return (), 0  # what is altered is not shown as if it were what was recorded
-            return changes.files[:_MOST_FILES], len(changes.files[_MOST_FILES:]) + changes.more
-    return (), 0
+            except BlobMissing:
+                return Changed(trouble="its bytes are missing")
+            except (BlobAltered, msgspec.MsgspecError, UnicodeDecodeError) as error:
+                return Changed(trouble=f"it is not what was recorded: {error}")
+            return Changed(changes.files[:_MOST_FILES], len(changes.files[_MOST_FILES:]) + changes.more)
+    return None
 
 
 def _proof(stored: StoredEvent) -> Proof:
