@@ -18,10 +18,12 @@ from dre.shim.ends import LARGEST_FILE
 from dre.shim.stream import ROOM
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
-_OUTPUT = struct.Struct("<BI")
+PIECE = struct.Struct("<BI")
+"""Of output: from which descriptor, how many bytes."""
+
 _END = struct.Struct("<QQ")
 _SIZES = {
-    kinds.OUTPUT: (_OUTPUT.size,),
+    kinds.OUTPUT: (PIECE.size,),
     kinds.SIGNAL: (5,),
     kinds.WINSIZE: (4,),
     kinds.STOPPED: (1,),
@@ -216,7 +218,7 @@ class _Story:
 
 
 def _piece(payload: bytes) -> tuple[int, int]:
-    number, length = _OUTPUT.unpack(payload)
+    number, length = PIECE.unpack(payload)
     if number not in (1, 2) or length == 0:
         raise ValueError(f"{length} bytes of descriptor {number} are no output")
     return number, length
@@ -233,7 +235,7 @@ def _read_late(spool: Spool) -> Late:
             if frame.kind == kinds.END:
                 end = _END.unpack(frame.payload)
             else:
-                pieces.add(frame.at_ns, *_OUTPUT.unpack(frame.payload))
+                pieces.add(frame.at_ns, *PIECE.unpack(frame.payload))
         raw = _size(spool, LATE_OUTPUT)
         if raw < pieces.total or (end and raw != end[0]):
             raise frames.refused(f"{pieces.total} bytes have a place, {LATE_OUTPUT} holds {raw}")
