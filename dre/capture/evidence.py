@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from dre.capture import observed
-from dre.capture.environment import observe
+from dre.capture.environment import observe, told_tools
 from dre.capture.facts import Described, ended_wall_ns
 from dre.capture.output import Output
 from dre.capture.recording import Late, Recording
@@ -83,12 +83,14 @@ def gather(
     """Looks at everything; what is large is read when the item is. `close` afterwards."""
     seen = look(spool, recording, redactor, later)
     reports, said = _reports(recording, globs)
+    environment = observe(recording, redactor, seen.git_version)
+    tools: Metadata = {"tools": told_tools(environment.tools)} if environment.tools else {}
     items = [
         *_output(spool, recording, redactor),
         *late_output(spool, late, redactor),
         *(_report(number, report, redactor) for number, report in enumerate(reports, 1)),
         *_changes(seen),
-        _document("environment", "environment.json", "environment", observe(recording, redactor, seen.git_version)),
+        _document("environment", "environment.json", "environment", environment, tools),
     ]
     if described.whole_argv is not None:
         items.append(_document("environment", "argv.json", "argv", described.whole_argv))
