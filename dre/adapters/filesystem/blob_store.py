@@ -55,6 +55,9 @@ class FileBlobStore:
     async def check(self, address: str) -> int:
         return await asyncio.to_thread(self._check, address)
 
+    async def stored_size(self, address: str) -> int:
+        return await asyncio.to_thread(self._stored_size, address)
+
     def _put(self, chunks: Iterable[bytes]) -> Blob:
         with _trouble_named(self.folder):
             incoming = self._incoming()
@@ -133,6 +136,10 @@ class FileBlobStore:
                 pass
             stored.prove()
             return HEADER_BYTES + stored.header.payload_bytes
+
+    def _stored_size(self, address: str) -> int:
+        with self._open(address) as file:
+            return os.fstat(file.fileno()).st_size
 
     def _read_all(self, address: str, limit_bytes: int) -> bytes:
         with self._open(address) as file, _errors_named(address):
