@@ -62,7 +62,7 @@ class FileBlobStore:
         with _trouble_named(self.folder):
             incoming = self._incoming()
             with _fresh(incoming) as (file, path):
-                digest, size = _compress(chunks, file)
+                digest, size = _compress(_source_named(chunks), file)
                 if file.tell() - HEADER_BYTES < size:
                     return self._keep(file, path, ZSTD, size, digest)
                 with _fresh(incoming) as (plain, plain_path):  # compressing made it no smaller
@@ -267,6 +267,14 @@ def _sync_folder(path: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _source_named(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """What goes wrong while they are read is no trouble of the folder that they are written to."""
+    try:
+        yield from chunks
+    except OSError as error:
+        raise LedgerError(f"what was to be stored cannot be read: {error}") from error
 
 
 @contextlib.contextmanager
