@@ -189,7 +189,12 @@ def test_a_stand_in_where_no_links_are_made_counts_only_for_the_package_that_nam
             'date = "x"\n[pkg.cargo]\nversion = "0.1"\n[pkg.rustc]\nversion = "1.80.0 (051478957 2024-07-21)"\n',
             "1.80.0 (051478957 2024-07-21)",
         ),
-        ("cargo/bin/rg", "cargo/.crates.toml", '[v1]\n"ripgrep 14.1.0 (registry+https://x)" = ["rg"]\n', "14.1.0"),
+        (
+            "cargo/bin/rg",
+            "cargo/.crates.toml",
+            '[v1]\n"ripgrep 14.1.0 (registry+https://x)" = [\n    "rg",\n]\n',
+            "14.1.0",
+        ),
     ],
 )
 def test_a_toolchain_says_its_version_in_a_file_of_its_own(
@@ -287,6 +292,25 @@ def test_files_that_hold_anything_else_give_no_version_and_no_trouble(folder: Fo
     for database in ("var/lib/dpkg/status", "var/lib/dpkg/info/tool.list", "lib/apk/db/installed"):
         folder.put(database, content)
     assert of_file(folder, b"/usr/bin/tool") is None
+
+
+@pytest.mark.parametrize(
+    ("program", "file", "content"),
+    [
+        (
+            "n/bin/node",
+            "n/include/node/node_version.h",
+            "#define NODE_MAJOR_VERSION 1\n" * 1000 + "#define NODE_MINOR_VERSION 1\n" * 1000,
+        ),
+        ("c/bin/rg", "c/.crates.toml", '"x 1 (y)" = [\n' * 80_000),
+        ("j/bin/java", "j/release", 'JAVA_VERSION="1\n' * 80_000),
+    ],
+)
+def test_a_file_made_to_be_searched_for_ever_is_not(folder: Folder, program: str, file: str, content: str) -> None:
+    folder.program(program)
+    folder.put(file, content)
+
+    assert folder.version(program) is None
 
 
 def test_a_pipe_in_a_file_s_place_holds_nobody_up(folder: Folder) -> None:

@@ -16,7 +16,7 @@ class _Package(msgspec.Struct):
 
     name: str = ""
     version: str = ""
-    bin: str | dict[str, object] | None = None
+    bin: object = None
 
 
 def of_program(path: bytes, real: bytes, interpreter: bytes, files: Files) -> Said | None:

@@ -13,32 +13,31 @@ _LARGEST_NOTE = 64 << 10
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """`file`: relative to the toolchain. The groups of `pattern` are the numbers of the version."""
+    """`file`: relative to the toolchain. `numbers`: one pattern for each part of the version, looked for on its own."""
 
     programs: frozenset[bytes]
     file: bytes
-    pattern: "re.Pattern[bytes]"
+    numbers: "tuple[re.Pattern[bytes], ...]"
 
 
 _NOTES = (
     _Note(
         frozenset((b"node", b"nodejs")),
         b"include/node/node_version.h",
-        re.compile(
-            rb"^#define NODE_MAJOR_VERSION (\d+)$.*^#define NODE_MINOR_VERSION (\d+)$"
-            rb".*^#define NODE_PATCH_VERSION (\d+)$",
-            re.MULTILINE | re.DOTALL,
+        tuple(
+            re.compile(rb"^#define NODE_%s_VERSION (\d+)$" % part, re.MULTILINE)
+            for part in (b"MAJOR", b"MINOR", b"PATCH")
         ),
     ),
-    _Note(frozenset((b"go", b"gofmt")), b"VERSION", re.compile(rb"\Ago(\S+)")),
+    _Note(frozenset((b"go", b"gofmt")), b"VERSION", (re.compile(rb"\Ago(\S+)"),)),
     _Note(
         frozenset((b"java", b"javac", b"javadoc", b"jar", b"jlink", b"jshell", b"keytool")),
         b"release",
-        re.compile(rb'^JAVA_VERSION="([^"\n]+)"', re.MULTILINE),
+        (re.compile(rb'^JAVA_VERSION="([^"\n]+)"', re.MULTILINE),),
     ),
 )
 _RUST = {b"cargo": b"cargo", b"rustc": b"rustc", b"rustdoc": b"rustc", b"rustfmt": b"rustfmt-preview"}
-_INSTALLED = re.compile(rb'^"\S+ (\S+) [^"\n]*" = \[([^\]]*)\]', re.MULTILINE)
+_INSTALLED = re.compile(rb'^"\S+ (\S+) [^"\n]*" = \[([^\]]{0,2000})\]', re.MULTILINE)
 
 
 def of_program(path: bytes, real: bytes, files: Files) -> Said | None:
@@ -46,8 +45,9 @@ def of_program(path: bytes, real: bytes, files: Files) -> Said | None:
     for note in _NOTES:
         if name in note.programs:
             place = os.path.join(prefix, note.file)
-            found = note.pattern.search(files.read(place, _LARGEST_NOTE))
-            return said(b".".join(found.groups()), place) if found else None
+            content = files.read(place, _LARGEST_NOTE)
+            found = [number.search(content) for number in note.numbers]
+            return said(b".".join(one[1] for one in found if one), place) if all(found) else None
     return _of_rust(os.path.basename(path), prefix, files) or _installed_by_cargo(path, files)
 
 
@@ -72,7 +72,7 @@ def _only_toolchain(cargo_home: bytes, files: Files) -> bytes:
 def _installed_by_cargo(path: bytes, files: Files) -> Said | None:
     folder, name = os.path.split(path)
     place = os.path.join(os.path.dirname(folder), b".crates.toml")
-    for version, programs in _INSTALLED.findall(files.read(place)):
+    for version, programs in _INSTALLED.findall(files.read(place, _LARGEST_NOTE)):
         if b'"' + name + b'"' in programs:
             return said(version, place)
     return None
