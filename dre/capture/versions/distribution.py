@@ -8,7 +8,7 @@ from dre.capture.versions.files import Files, Said, said
 
 ITS_PLACES = (b"/usr/", b"/bin/", b"/sbin/", b"/lib/")
 NOT_ITS_PLACE = b"/usr/local/"
-MOST_LISTS = 600  # for all tools of a run; a dozen milliseconds where none of the likely ones was the one
+MOST_LISTS = 400  # for all tools of a run; some 8 ms where none of the likely ones was the one
 _LARGEST_DATABASE = 8 << 20
 _LARGEST_LIST = 1 << 20
 _LIST = b".list"

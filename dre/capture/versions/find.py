@@ -15,7 +15,7 @@ def find_version(path: bytes, interpreter: bytes, files: Files, distribution: Di
         return of_headers or distribution.of_file(real) or python.by_name(real)
     return (
         node.of_program(path, real, interpreter, files)  # before the system's: it may bring npm inside of node
-        or distribution.of_file(real)
         or toolchain.of_program(path, real, files)
+        or distribution.of_file(real)
         or python.of_program(real, interpreter, files)
     )
