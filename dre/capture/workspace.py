@@ -120,9 +120,7 @@ def _look(
     except GitRefused as refusal:
         said = redactor.words(f"the two trees cannot be compared: {refusal}".encode("utf-8", "replace"))
         return Seen(tree, observations=(Observation("workspace", "not observed", said),))
-    files, repositories = _files(git, recording, before, redactor, entries)
-    if repositories:
-        partial.append("of repositories inside the work tree only the commit is known")
+    files = _files(git, recording, before, redactor, entries, partial)
     changes = Changes(
         tree_before=before.tree,
         tree_after=tree,
@@ -170,12 +168,12 @@ def _dirty(git: Git, before: Before) -> int | None:
 
 
 def _files(
-    git: Git, recording: Recording, before: Before, redactor: Redactor, entries: list[_Entry]
-) -> tuple[tuple[ChangedFile, ...], bool]:
+    git: Git, recording: Recording, before: Before, redactor: Redactor, entries: list[_Entry], partial: list[str]
+) -> tuple[ChangedFile, ...]:
     """Read from git's objects, so that each is exactly what the tree says, whatever its name leads to by now."""
     listed = entries[:MOST_FILES]
     if not listed:
-        return (), False
+        return ()
     parser = Parser(project_python(before.top, dict(recording.environment)))
     try:
         with git.talk("cat-file", "--batch") as (asking, answers):
@@ -183,7 +181,15 @@ def _files(
             files = tuple(reader.look(entry) for entry in listed)
     finally:
         parser.close()
-    return files, any(entry.mode == _REPOSITORY for entry in listed)
+    if any(entry.mode == _REPOSITORY for entry in listed):
+        partial.append("of repositories inside the work tree only the commit is known")
+    if reader.too_much:
+        others = f" and {len(reader.too_much) - 1} more" * (len(reader.too_much) > 1)
+        name = reader.too_much[0].decode("utf-8", "backslashreplace")
+        partial.append(
+            f"no digest of {name}{others}: at most {MOST_CONTENT_BYTES >> 20} MiB in all are searched for secrets"
+        )
+    return files
 
 
 class _Reader:
@@ -192,6 +198,7 @@ class _Reader:
     def __init__(self, asking: BinaryIO, answers: BinaryIO, redactor: Redactor, parser: Parser) -> None:
         self._asking, self._answers, self._redactor, self._parser = asking, answers, redactor, parser
         self._left = MOST_CONTENT_BYTES
+        self.too_much: list[bytes] = []
 
     def look(self, entry: _Entry) -> ChangedFile:
         known = ChangedFile(self._redactor.text(entry.path), entry.status, entry.mode)
@@ -205,7 +212,12 @@ class _Reader:
         return self._looked_at(known, entry, int(head[2]))
 
     def _looked_at(self, known: ChangedFile, entry: _Entry, size: int) -> ChangedFile:
-        digest, content = self._read(size)
+        searched = size <= self._left
+        if searched:
+            self._left -= size  # what is passed over leaves room for those behind it
+        else:
+            self.too_much.append(entry.path)
+        digest, content = self._read(size, searched=searched)
         if content is None or entry.mode == _LINK:
             too_large = Finding("unknown", "it is larger than 1 MiB") if content is None else Finding("not checked")
             found, marker = too_large if entry.mode != _LINK else Finding("not checked"), None
@@ -222,7 +234,7 @@ class _Reader:
             conflict_marker=marker,
         )
 
-    def _read(self, size: int) -> tuple[str | None, bytes | None]:
+    def _read(self, size: int, *, searched: bool) -> tuple[str | None, bytes | None]:
         """
         Digest and, up to 1 MiB, content. There is no digest of what holds a secret: of a file that is nothing else, it
         would be the secret's.
@@ -239,8 +251,6 @@ class _Reader:
                 yield block
             self._answers.read(1)  # the newline behind it
 
-        searched = self._left >= size
-        self._left -= size
         secret = False
         for piece in self._redactor.pieces(blocks()) if searched else blocks():
             secret = secret or isinstance(piece, Secret)

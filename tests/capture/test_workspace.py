@@ -51,6 +51,27 @@ async def test_each_file_says_what_became_of_it(repository: Place, history: Hist
     assert (found["treeBefore"], found["treeAfter"]) == (started.git.tree, completed.tree_after)
 
 
+async def test_a_file_too_large_to_be_searched_costs_no_other_its_digest(
+    repository: Place, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "MOST_CONTENT_BYTES", 3 << 20)
+    script = "head -c 4000000 /dev/zero > a.bin; echo b > b.txt; head -c 3145727 /dev/zero > c.bin; echo d > d.txt"
+
+    found = await changes(repository, history, "sh", "-c", script)
+
+    digests = {name: file["digest"] for name, file in found["by name"].items()}
+    assert digests == {
+        "a.bin": None,
+        "b.txt": hashlib.sha256(b"b\n").hexdigest(),
+        "c.bin": None,
+        "d.txt": hashlib.sha256(b"d\n").hexdigest(),
+    }
+    assert {name: file["sizeBytes"] for name, file in found["by name"].items()}["a.bin"] == 4_000_000
+    [said] = await history.observations(found["id"], "workspace")
+    assert said.state == "partial"
+    assert said.detail == "no digest of a.bin and 1 more: at most 3 MiB in all are searched for secrets"
+
+
 async def test_how_far_the_tree_was_from_its_commit_is_counted(repository: Place, history: History) -> None:
     assert (await changes(repository, history, "true"))["dirty"] == 0
     (repository.top / "kept.py").write_text("changed = True\n")
