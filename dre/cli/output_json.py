@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from dre.cli import safe
+from dre.documentation import safe
 from dre.ports.blob_store import BlobStore
 from dre.projections.operation_detail import Item
 
