@@ -21,7 +21,15 @@ from dre.application.follow import Follower, Following
 from dre.domain.account import AccountRegistered, actor_id
 from dre.domain.events import stream_name
 from dre.domain.ledger import DEFAULT_PROJECT, LedgerCreated, origin_of
-from dre.errors import LedgerBehind, LedgerCopied, LedgerDeleted, LedgerError, WorkspaceRefused
+from dre.errors import (
+    DREError,
+    LedgerBehind,
+    LedgerCopied,
+    LedgerDeleted,
+    LedgerError,
+    LedgerMissing,
+    WorkspaceRefused,
+)
 from dre.ledger import FORMAT_DIGEST
 from dre.ledger.entry import Entry
 from dre.ledger.event_id import derived_id
@@ -104,8 +112,10 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
     Raises LedgerMissing, WorkspaceRefused (with what to do), LedgerDeleted, LedgerNewer.
     """
     state = StateHome(settings.state_home)
-    found, kept = _find(settings, state)
+    found, kept = _find(settings.directory, state)
     async with contextlib.AsyncExitStack() as stack:
+        folder = os.open(found.path, dot_dre.FOLDER)
+        stack.callback(os.close, folder)
         store = await stack.enter_async_context(open_event_store(found.ledger))
         tables = await stack.enter_async_context(open_table_store(found.within("cache", "tables.db")))
         appender = Appender(store, lambda entry: _remember(state, found.ledger_id, entry))
@@ -119,6 +129,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         if blocked is None:
             head = await store.head()
             state.remember(found.ledger_id, KeptHead(head.size, head.prev.hex()))
+            stack.push_async_callback(_leave, appender, store, folder, found.ledger_id, state)
         blobs = FileBlobStore(found.within("evidence"))
         following: list[Follower] = [Projecting(projection, tables) for projection in PROJECTIONS]
         if blocked is None:
@@ -138,6 +149,21 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         )
 
 
+async def look_at_history(directory: str, environment: Mapping[str, str]) -> DREError | None:
+    """
+    Why the history here is not the one that this machine has seen, or may not be used, for commands that read nothing
+    of it. None also where nothing was recorded yet.
+    """
+    try:
+        found, kept = _find(directory, StateHome(state_home(environment)))
+        async with open_event_store(found.ledger, create=False) as store:
+            return _copied(found) or await _behind(store, found, kept)
+    except LedgerMissing:
+        return None
+    except DREError as error:
+        return error
+
+
 def _anything_in(folder: str) -> bool:
     try:
         return bool(os.listdir(folder))
@@ -145,8 +171,8 @@ def _anything_in(folder: str) -> bool:
         return False
 
 
-def _find(settings: Settings, state: StateHome) -> tuple[DotDre, KeptHead | None]:
-    path = dot_dre.find(settings.directory) or dot_dre.place_for(settings.directory)
+def _find(directory: str, state: StateHome) -> tuple[DotDre, KeptHead | None]:
+    path = dot_dre.find(directory) or dot_dre.place_for(directory)
     if not os.path.lexists(path) and (lost := state.ledger_at(path)):
         raise _deleted(path, lost, state.head(lost))
     found = dot_dre.inspect(path, state)
@@ -207,6 +233,14 @@ def _remember(state: StateHome, ledger_id: UUID, newest: Entry) -> None:
     state.remember(ledger_id, KeptHead(newest.position + 1, newest.leaf().hex()))
 
 
+async def _leave(appender: Appender, store: EventStore, folder: int, ledger_id: UUID, state: StateHome) -> None:
+    """So that the next `dre wrap` can tell an older copy, with nothing to read but two lines."""
+    await appender.close()
+    with contextlib.suppress(DREError):  # nobody leaves the worse for it: the next reader settles it
+        size = (await store.head()).size
+        state.settle(ledger_id, size, lambda: dot_dre.write_settled(folder, ledger_id, size))
+
+
 async def _begin_ledger(appender: Appender, ledger_id: UUID, actor: str, state: StateHome) -> None:
     """Position 0 and the local account. Everything in it derives from what is on disk, so two who begin agree."""
     from dre.adapters.keyfile import public_keys  # noqa: PLC0415 - cryptography costs 40 ms, once in a ledger's life
@@ -237,4 +271,4 @@ def _login() -> str:
         return str(os.geteuid())
 
 
-__all__ = ["Engine", "open_engine", "read_settings", "state_home"]
+__all__ = ["Engine", "look_at_history", "open_engine", "read_settings", "state_home"]

@@ -10,6 +10,7 @@ import pytest
 from e2e.console import BIN, Console
 
 READING = (["log"], ["show"], ["events"], ["verify"], ["ledger", "verify"])
+SETTING = (["config", "list"], ["config", "get", "reports.globs"], ["config", "validate"], ["trust"], ["doctor"])
 
 
 def refused(console: Console, *said: str) -> None:
@@ -116,6 +117,9 @@ def test_a_deleted_history_is_said_by_everything_and_begins_anew_only_by_init(sh
     shutil.rmtree(shop.dot_dre)
 
     refused(shop, "is gone", f"{size} events", "dre init")
+    for words in SETTING[:3]:
+        answer = shop.dre(*words)
+        assert (answer.code, "is gone" in answer.text) == (0, True), (words, answer.text)
     assert shop.wrap("sh", "-c", "exit 8").code == 8
     refused(shop, "is gone", f"{size} events", "dre init")
     assert len(spools(shop)) == 1
@@ -140,10 +144,16 @@ def test_an_older_copy_is_said_and_recordings_wait(shop: Console, tmp_path: Path
     shutil.move(shop.dot_dre, tmp_path / "new")
     shutil.copytree(tmp_path / "old", shop.dot_dre)
 
-    assert shop.wrap("sh", "-c", "exit 3").code == 3
-    for words in READING:
+    first = shop.wrap("sh", "-c", "exit 3")
+    assert first.code == 3
+    assert first.err.count(b"\n") == 1
+    assert b"is not the newest, or a copy; recordings wait there" in first.err
+    for words in (*READING, *SETTING):
         answer = shop.dre(*words)
         assert f"this machine has seen {newest}" in answer.text, (words, answer.text)
+    init = shop.dre("init")
+    assert (init.code, init.out) == (1, b"")
+    assert init.text.count("this machine has seen") == 1
     assert shop.dre("ledger", "verify").code == 1
     assert len(spools(shop)) == 1
     said = shop.wrap("true")
