@@ -15,7 +15,10 @@ SAME_MOMENT_NS = 1_000_000
 
 
 class Start(msgspec.Struct, frozen=True):
-    """What was about to run, and where. `ends` is what the recorder found as 0, 1 and 2."""
+    """
+    What was about to run, and where. `ends` is what the recorder found as 0, 1 and 2; `id_file` what it writes itself
+    for `--id-file`, empty without one.
+    """
 
     argv: tuple[bytes, ...]
     cwd: bytes
@@ -34,6 +37,7 @@ class Start(msgspec.Struct, frozen=True):
     timeout_us: int
     workspace: Seen
     ci: bool
+    id_file: bytes = b""
 
 
 class Before(msgspec.Struct, frozen=True):

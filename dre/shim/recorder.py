@@ -133,6 +133,11 @@ class Recorder:
             return None
         return private(fd)
 
+    def _named_id_file(self) -> list[tuple[str, bytes]]:
+        """Where it really lies, behind links: what we write there is no change that the command made."""
+        path = b"" if self._id_file is None else os.readlink(b"/proc/self/fd/%d" % self._id_file)
+        return [("id_file", path)] if path.startswith(b"/") else []  # a pipe has a number for a name
+
     def _greet(self) -> None:
         path = self._home.path
         if self._home.made and self._on_terminal and not self._options.quiet:
@@ -172,6 +177,7 @@ class Recorder:
                 *(("limit", b"%d %d %d" % (limit, *resource.getrlimit(limit))) for limit in limits),
                 *(("label", label) for label in options.labels),
                 *(("writes", glob) for glob in options.writes),
+                *self._named_id_file(),
                 *((("parent", parent),) if parent is not None else ()),
                 ("uid", b"%d" % os.getuid()),
                 ("host", system.nodename.encode()),
