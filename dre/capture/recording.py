@@ -101,7 +101,8 @@ class Recording(msgspec.Struct, frozen=True):
     """
     Read and found consistent. `ready_ns` is when all was ready for the command, `last_ns` the last thing recorded; both
     count from `start.wall_ns`. `closed_wall_ns`: when its end was written. `kept` and `lost` are bytes of output.
-    `machine_stopped`: the machine was started anew since. `ran`: it is known that the command was started.
+    `machine_stopped`: the machine was started anew since. `ran`: it is known that the command was started. `rescued`:
+    it was deleted or replaced while the command ran, and written again by the recorder.
     """
 
     state: State
@@ -117,6 +118,7 @@ class Recording(msgspec.Struct, frozen=True):
     closed_wall_ns: int | None
     machine_stopped: bool
     ran: bool
+    rescued: bool
 
 
 class Late(msgspec.Struct, frozen=True):

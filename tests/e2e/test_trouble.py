@@ -135,6 +135,28 @@ def test_a_deleted_history_is_said_by_everything_and_begins_anew_only_by_init(sh
     assert [row["exitCode"] for row in elsewhere.log()] == [9]
 
 
+def test_a_command_that_deletes_its_own_recording_never_passes(shop: Console) -> None:
+    gate = shop.wrap("--gate", "sh", "-c", "rm -r .dre/spool/$DRE_PARENT; echo done")
+    assert (gate.code, gate.out) == (3, b"done\n")
+    assert "was deleted or replaced while it ran; it was written again" in gate.text
+    assert "inconclusive: recording was deleted or replaced" in gate.text
+    [row] = shop.log()
+    assert (row["exitCode"], row["verdict"]["result"]) == (0, "inconclusive")
+    assert "was deleted or replaced" in shop.dre("show").text
+    assert shop.dre("verify").code == 3
+
+
+def test_a_command_that_deletes_the_history_is_recorded_in_the_next(shop: Console) -> None:
+    shop.wrap("true")
+    shop.show()
+    cleaned = shop.wrap("git", "clean", "-fdxq")
+    assert cleaned.code == 0
+    assert "it was written again" in cleaned.text
+    refused(shop, "is gone")
+    assert shop.dre("init").code == 0
+    assert [row["command"] for row in shop.log()] == ["git clean -fdxq"]
+
+
 def test_an_older_copy_is_said_and_recordings_wait(shop: Console, tmp_path: Path) -> None:
     shop.wrap("sh", "-c", "exit 1")
     shop.show()
