@@ -60,10 +60,10 @@ class Recording:
         self.journal.write(EXIT, report)
 
     def end(self) -> None:
-        """The order is the promise: an `end` on disk vouches for everything before it."""
+        """The order is the promise: an `end`, where a power cut leaves one, vouches for output that is on the disk."""
+        os.fsync(self.raw)
         self.journal.write(END, _END.pack(self.kept, self.lost))
         self.journal.close_tail()
-        os.fsync(self.raw)
         os.fsync(self.journal.fd)
 
     def go_on_in(self, journal: int, raw: int) -> None:

@@ -286,6 +286,33 @@ def test_late_output_passes_where_there_is_no_room_for_it(place: Place, small_di
     wait_for(lambda: not place.spool.held())
 
 
+def test_whoever_copies_late_output_starts_the_ingest_also_without_room_for_it(place: Place) -> None:
+    """On a disk that holds no more files."""
+    os.mkfifo(place.folder / "go")
+    program = """
+import errno, os, sys
+from dre.shim import ends, recorder
+real = os.open
+def full(name, *more, **named):
+    if name == "late.journal":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return real(name, *more, **named)
+os.open = full
+ends.spawn = lambda root: open("ingest", "wb").write(root)
+recorder.main(sys.argv[1:])
+"""
+    (place.folder / "full.py").write_text(program)
+    words = [sys.executable, "full.py", "--no-workspace", "sh", "-c", "(cat go; echo LATE) & exit 0"]
+    with subprocess.Popen(words, cwd=place.folder, stdout=PIPE, stderr=subprocess.DEVNULL) as shim:
+        assert shim.stdout is not None
+        assert shim.wait() == 0
+        assert not (place.folder / "ingest").exists()
+        (place.folder / "go").write_bytes(b"")
+        assert shim.stdout.read() == b"LATE\n"
+    wait_for((place.folder / "ingest").exists)
+    wait_for(lambda: (place.folder / "ingest").read_bytes() == os.fsencode(place.dre))
+
+
 TINY = f"ulimit -f 1; exec {DRE} wrap --no-workspace"
 
 
@@ -368,6 +395,57 @@ def test_without_a_process_for_the_drainer_the_recorder_returns(place: Place) ->
         assert shim.returncode == 6
     assert place.spool.state() == "complete"
     (place.folder / "go").write_bytes(b"")
+
+
+# Power cuts: what an `end` on the disk vouches for
+
+
+def told_by(place: Place, failing: str) -> list[str]:
+    """The recorder, telling what it does to the files of its spool; one of these steps fails."""
+    program = f"""
+import errno, os, sys
+from dre.shim import descriptors, recorder
+steps = descriptors.private(os.open("steps", os.O_WRONLY | os.O_CREAT))
+def told(name, real):
+    def step(fd, *more):
+        where = os.path.basename(os.readlink(f"/proc/self/fd/{{fd}}"))
+        os.write(steps, f"{{name}} {{where}}\\n".encode())
+        if f"{{name}} {{where}}" == {failing!r}:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, *more)
+    return step
+for name in ("pwrite", "fsync", "ftruncate"):
+    setattr(os, name, told(name, getattr(os, name)))
+recorder.main(sys.argv[1:])
+"""
+    (place.folder / "told.py").write_text(program)
+    return [sys.executable, "told.py", "--no-workspace"]
+
+
+def test_the_end_is_written_when_all_output_is_on_the_disk(place: Place) -> None:
+    assert run([*told_by(place, ""), "echo", "hi"], cwd=place.folder).stderr == b""
+
+    steps = (place.folder / "steps").read_text().splitlines()
+    id = place.spool.folder.name
+    assert steps[-6:] == [
+        "pwrite journal",  # what was written last: the command's exit, or its output
+        "fsync out.raw",
+        "pwrite journal",
+        "ftruncate journal",
+        "fsync journal",
+        f"fsync {id}",
+    ]
+    assert place.spool.kinds()[-1] == "end"
+
+
+def test_output_that_does_not_reach_the_disk_has_no_end(place: Place) -> None:
+    words = [*told_by(place, "fsync out.raw"), "sh", "-c", "echo hi; exit 3"]
+    with (place.folder / "said").open("wb") as stderr:
+        said = run(words, cwd=place.folder, stderr=stderr)
+
+    assert (said.stdout, said.returncode) == (b"hi\n", 3)
+    assert " is incomplete: Input/output error" in (place.folder / "said").read_text()
+    assert place.spool.state() == "interrupted, its exit known"
 
 
 # A journal that was cut
