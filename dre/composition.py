@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from dre.adapters.filesystem import dot_dre
+from dre.adapters.filesystem import begin, dot_dre
 from dre.adapters.filesystem.blob_store import FileBlobStore
 from dre.adapters.filesystem.dot_dre import DotDre
 from dre.adapters.filesystem.state_home import KeptHead, StateHome
@@ -112,7 +112,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
     Raises LedgerMissing, WorkspaceRefused (with what to do), LedgerDeleted, LedgerNewer.
     """
     state = StateHome(settings.state_home)
-    found, kept = _find(settings.directory, state)
+    found, kept, new = _renewed(*_find(settings.directory, state), state)
     async with contextlib.AsyncExitStack() as stack:
         folder = os.open(found.path, dot_dre.FOLDER)
         stack.callback(os.close, folder)
@@ -125,7 +125,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
             await _begin_ledger(appender, found.ledger_id, actor, state)
         blocked = _copied(found) or await _behind(store, found, kept)
         dot_dre.mark_blocked(found.path, blocked=blocked is not None)
-        notes = _settle(found, state)
+        notes = (*new, *_settle(found, state))
         if blocked is None:
             head = await store.head()
             state.remember(found.ledger_id, KeptHead(head.size, head.prev.hex()))
@@ -182,16 +182,26 @@ def _find(directory: str, state: StateHome) -> tuple[DotDre, KeptHead | None]:
             hint="dre trust shows what accepting it would mean",
         )
     kept = state.head(found.ledger_id)
-    if kept is not None and not os.path.exists(found.ledger):
+    if kept is not None and not os.path.exists(found.ledger) and not found.is_stand_in:
         raise _deleted(found.path, found.ledger_id, kept)
     return found, kept
+
+
+def _renewed(found: DotDre, kept: KeptHead | None, state: StateHome) -> tuple[DotDre, KeptHead | None, tuple[str, ...]]:
+    """Where a ledger stood that has moved, and `dre wrap` could not know yet, a new one begins."""
+    if not found.is_stand_in:
+        return found, kept, ()
+    renewed = begin.renew_stand_in(found, state)
+    note = f"the history that stood at {found.path} is at {found.seen_at} now; a new one begins here"
+    return renewed, state.head(renewed.ledger_id), (note,)
 
 
 def _deleted(path: str, ledger_id: UUID, kept: KeptHead | None) -> LedgerDeleted:
     size = f"{kept.size} events, newest {kept.leaf[:16]}…" if kept else "an unknown number of events"
     return LedgerDeleted(
         f"the ledger that stood at {path} is gone: {ledger_id}, {size}",
-        hint="put it back from a copy; dre init begins a new one and admits the loss",
+        hint="put it back from a copy, or run dre log where it is now if it was moved; "
+        "dre init begins a new one and admits the loss",
     )
 
 

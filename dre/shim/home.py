@@ -42,12 +42,16 @@ class Home:
     @property
     def lost(self) -> bool:
         """This machine has seen a history here, and it is gone. Recordings wait until somebody decides."""
-        return not self._holds("ledger.db") and os.path.lexists(os.path.join(self._folder(self.ledger), b"head"))
+        folder = self._folder(self.ledger)
+        if self._holds("ledger.db") or not os.path.lexists(os.path.join(folder, b"head")):
+            return False
+        place = _place(folder)  # elsewhere: it was moved from here, and only its name is left
+        return place in (b"", self.path) or not os.path.lexists(os.path.join(place, b"ledger.db"))
 
     @property
     def blocked(self) -> bool:
         """Whoever read the history last found it older than what was seen, or a copy; or the folder itself is older."""
-        return self._holds("blocked") or self._is_older()
+        return self._holds("blocked") or (self._holds("ledger.db") and self._is_older())
 
     def _is_older(self) -> bool:
         """

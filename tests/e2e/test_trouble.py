@@ -213,6 +213,74 @@ def test_a_moved_one_goes_on_and_a_copied_one_waits(shop: Console) -> None:
     assert [row["exitCode"] for row in moved.log()] == [1]
 
 
+@pytest.fixture
+def moved_and_new(shop: Console) -> tuple[Console, Console]:
+    """A project with a recording, moved; and a new one in its old place, wrapped in before anybody looked at either."""
+    shop.wrap("sh", "-c", "exit 1")
+    shop.show()
+    old_place = shop.folder
+    moved = Console(shop.folder.rename(shop.folder.parent / "moved"))
+    old_place.mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=old_place, check=True)
+    new = Console(old_place)
+    said = new.wrap("sh", "-c", "exit 2")
+    assert (said.code, said.err.count(b"\n")) == (2, 1)
+    assert b"is gone; recordings wait there" in said.err
+    return moved, new
+
+
+def test_a_new_project_where_a_moved_one_stood_gets_a_history_of_its_own(
+    moved_and_new: tuple[Console, Console],
+) -> None:
+    moved, new = moved_and_new
+    refused(new, "is gone", "if it was moved")
+    answer = moved.dre("log")
+    assert answer.code == 0
+    assert "was moved from" in answer.text
+    assert [row["exitCode"] for row in moved.log()] == [1]
+
+    first = new.dre("log")
+    assert first.code == 0
+    assert f"is at {moved.dot_dre} now; a new one begins here" in first.text
+    assert [row["exitCode"] for row in new.log()] == [2]
+    for project, code in ((new, 3), (moved, 4)):
+        assert project.wrap("sh", "-c", f"exit {code}").err == b""
+        assert project.show()["exitCode"] == code
+        assert project.dre("ledger", "verify").code == 0
+        assert project.dre("log").err == b""
+
+
+def test_a_wrap_in_the_moved_project_is_enough(moved_and_new: tuple[Console, Console]) -> None:
+    moved, new = moved_and_new
+    assert moved.wrap("--wait", "sh", "-c", "exit 3").code == 3
+    assert new.wrap("--wait", "sh", "-c", "exit 4").err.count(b"\n") == 1
+    assert [row["exitCode"] for row in moved.log()] == [3, 1]
+    assert [row["exitCode"] for row in new.log()] == [4, 2]
+
+
+def test_init_where_a_moved_one_stood_gives_nothing_up(moved_and_new: tuple[Console, Console]) -> None:
+    moved, new = moved_and_new
+    assert moved.dre("log").code == 0
+    begun = new.dre("init")
+    assert begun.code == 0, begun.text
+    assert "given up" not in begun.text
+    assert [row["exitCode"] for row in new.log()] == [2]
+    assert [row["exitCode"] for row in moved.log()] == [1]
+
+
+def test_a_moved_one_that_was_given_up_before_it_was_looked_at_is_accepted_by_trust(
+    moved_and_new: tuple[Console, Console],
+) -> None:
+    """That it had moved could not be known: the loss was admitted by a person."""
+    moved, new = moved_and_new
+    assert "given up" in new.dre("init").text
+    assert [row["exitCode"] for row in new.log()] == [2]
+    assert moved.dre("log").code == 3
+    assert moved.dre("trust", "--yes").code == 0
+    assert [row["exitCode"] for row in moved.log()] == [1]
+    assert [row["exitCode"] for row in new.log()] == [2]
+
+
 def test_two_at_once_in_one_folder_are_both_recorded(shop: Console) -> None:
     running = [
         subprocess.Popen([BIN / "dre", "wrap", "sh", "-c", f"sleep 0.3; exit {code}"], cwd=shop.folder)

@@ -39,6 +39,14 @@ class DotDre(msgspec.Struct, frozen=True):
         return self.within("ledger.db")
 
     @property
+    def is_stand_in(self) -> bool:
+        """
+        It has only the id of a ledger that stands elsewhere, and no history. `dre wrap` made it where the ledger was
+        last seen, before it was seen where it had been moved to.
+        """
+        return self.standing == "copied" and not os.path.exists(self.ledger)
+
+    @property
     def spools(self) -> str:
         return self.within("spool")
 
@@ -135,8 +143,14 @@ def _standing(path: str, ledger_id: UUID, seen_at: str | None, state: StateHome)
         return "unknown"
     if seen_at == path:
         return "here"
-    still = read_id(seen_at)
-    return "copied" if state.knows(ledger_id) and still == ledger_id else "moved"
+    if not state.knows(ledger_id) or read_id(seen_at) != ledger_id:
+        return "moved"
+    # The same id in both places. The ledger is where the history is; where it is in both, or in none, it has not moved.
+    return "moved" if not _has_history(seen_at) and _has_history(path) else "copied"
+
+
+def _has_history(path: str) -> bool:
+    return os.path.exists(os.path.join(path, "ledger.db"))
 
 
 def _check_folder(path: str) -> None:

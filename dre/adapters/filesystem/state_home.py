@@ -71,7 +71,7 @@ class StateHome:
         Keeps the newer of both. Not flushed to the disk at once: after a power cut it may be older than the ledger,
         which is no alarm, never newer.
         """
-        with contextlib.suppress(OSError), self._locked(ledger_id):
+        with contextlib.suppress(OSError), self.locked(ledger_id):
             kept = self.head(ledger_id)
             if kept is None or kept.size < head.size:
                 self._keep(ledger_id, KeptHead(head.size, head.leaf, kept.settled if kept else 0))
@@ -82,7 +82,7 @@ class StateHome:
         Only then is it kept here: whatever stops in between leaves the inside ahead, which is no alarm. Behind is it
         only in an older copy.
         """
-        with contextlib.suppress(OSError), self._locked(ledger_id):
+        with contextlib.suppress(OSError), self.locked(ledger_id):
             kept = self.head(ledger_id)
             if kept is not None and kept.settled <= size <= kept.size:  # else somebody was faster, with more
                 inside()
@@ -119,7 +119,7 @@ class StateHome:
         return actor.strip()
 
     @contextlib.contextmanager
-    def _locked(self, ledger_id: UUID) -> Iterator[None]:
+    def locked(self, ledger_id: UUID) -> Iterator[None]:
         fd = os.open(os.path.join(self.folder(ledger_id), "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
