@@ -145,7 +145,7 @@ class Recorder:
             voice.say(b"made " + path + b", where what is recorded here is kept")
         if self._home.lost:
             voice.say(b"the history in " + path + b" is gone; recordings wait there (dre doctor says more)")
-        elif self._home.blocked:
+        elif not self._options.then and not self._home.ci and self._home.blocked:  # who waits hears more from ingest
             voice.say(b"the history in " + path + b" is not the newest, or a copy; recordings wait there (dre doctor)")
 
     def _prepare(self) -> None:
