@@ -190,10 +190,15 @@ def _place(folder: bytes) -> bytes:
 def _read(name: bytes | str, folder: int | None = None) -> bytes:
     """A line that we or ingest wrote; empty when it is not there."""
     try:
-        with open(os.open(name, _FILE, dir_fd=folder), "rb") as file:
-            return file.read(_LONGEST_LINE)
+        fd = os.open(name, _FILE, dir_fd=folder)
     except OSError:
         return b""
+    try:
+        return os.read(fd, _LONGEST_LINE)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
 
 
 def open_folder(parent: int | None, name: bytes, shown: bytes = b"") -> int:
