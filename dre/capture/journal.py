@@ -15,6 +15,7 @@ from dre.capture.spool import JOURNAL, LATE_JOURNAL, LATE_OUTPUT, NEEDLES, OUTPU
 from dre.shim import journal as kinds
 from dre.shim.command import SIZE as REPORT_BYTES
 from dre.shim.ends import LARGEST_FILE
+from dre.shim.spool import RESCUED
 from dre.shim.stream import ROOM
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -128,6 +129,7 @@ class _Story:
             closed_wall_ns=closed,
             machine_stopped=self.start.boot != boot_id,
             ran=self.ran,
+            rescued=self._spool.holds(RESCUED),
         )
 
     def why_unready(self) -> Exception:
@@ -141,6 +143,8 @@ class _Story:
     def settled(self, boot_id: str) -> Recording:
         """Nobody writes any more: either it has its end, or it was cut off."""
         recording = self.told("complete" if self.end and self.exit and self.exit.seen else "interrupted", boot_id)
+        if recording.rescued:  # what else its command did to it, nobody saw
+            recording = msgspec.structs.replace(recording, state="interrupted")
         raw = _size(self._spool, OUTPUT)
         if recording.machine_stopped:
             if raw >= recording.kept:

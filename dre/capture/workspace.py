@@ -115,8 +115,9 @@ def _look(
         why = before.why.decode("utf-8", "backslashreplace") or "there is no tree of it"
         said = redactor.words(f"before the command: {why}".encode("utf-8", "replace"))
         return Seen(tree, observations=(Observation("workspace", "not observed", said),))
+    ours = _id_file(recording, before)
     try:
-        entries = list(_difference(git, before.tree, tree))
+        entries = list(_difference(git, before.tree, tree, ours))
     except GitRefused as refusal:
         said = redactor.words(f"the two trees cannot be compared: {refusal}".encode("utf-8", "replace"))
         return Seen(tree, observations=(Observation("workspace", "not observed", said),))
@@ -127,12 +128,13 @@ def _look(
         files=files,
         more=max(0, len(entries) - MOST_FILES),
         clean_filters=_has_filters(git, tree),
-        dirty=_dirty(git, before),
+        dirty=_dirty(git, before, ours),
     )
     said = redactor.words("; ".join(partial).encode("utf-8", "replace"))
-    seen = Observation("workspace", "partial" if partial else "seen", said or "tree before and after")
+    compared = "tree before and after" + f", without {redactor.words(ours)}, which --id-file names" * bool(ours)
+    seen = Observation("workspace", "partial" if partial else "seen", said or compared)
     tally = Tally()
-    patch = b"".join(_patch(git, redactor, before.tree, tree, tally)) if entries else b""
+    patch = b"".join(_patch(git, redactor, (before.tree, tree), ours, tally)) if entries else b""
     version = git.ask("version")[0].decode("utf-8", "replace").strip().removeprefix("git version ")[:80]
     return Seen(tree, changes, patch, tally, version, (seen,))
 
@@ -147,8 +149,19 @@ def _take_tree(spool: Spool, git: Git, index: str, partial: list[str]) -> str:
     return git.ask("write-tree")[0].decode("ascii", "replace").strip()
 
 
-def _difference(git: Git, before: str, after: str) -> Iterator[_Entry]:
-    words, _ = git.ask("diff-tree", "-r", "-z", "--raw", "--no-renames", before, after)
+def _id_file(recording: Recording, before: Before) -> bytes:
+    """The file in the work tree that the recorder itself writes, named from the top; the command did not change it."""
+    top = before.top.rstrip(b"/") + b"/"
+    path = recording.start.id_file
+    return path.removeprefix(top) if path.startswith(top) else b""
+
+
+def _all_but(ours: bytes) -> tuple[str | bytes, ...]:
+    return ("--", ":(top)", b":(top,exclude,literal)" + ours) if ours else ()
+
+
+def _difference(git: Git, before: str, after: str, ours: bytes) -> Iterator[_Entry]:
+    words, _ = git.ask("diff-tree", "-r", "-z", "--raw", "--no-renames", before, after, *_all_but(ours))
     parts = iter(words.split(b"\0"))
     for head in parts:
         if head.startswith(b":"):
@@ -157,12 +170,12 @@ def _difference(git: Git, before: str, after: str) -> Iterator[_Entry]:
             yield _Entry(next(parts), _STATUS.get(status[0], "modified"), mode, object_id)
 
 
-def _dirty(git: Git, before: Before) -> int | None:
+def _dirty(git: Git, before: Before, ours: bytes) -> int | None:
     """How far the work tree was from its commit when the command began."""
     if not before.commit:
         return None
     try:
-        return sum(1 for _ in _difference(git, before.commit, before.tree))
+        return sum(1 for _ in _difference(git, before.commit, before.tree, ours))
     except GitRefused:
         return None  # a shallow or damaged repository: the commit is only a name there
 
@@ -257,10 +270,10 @@ class _Reader:
         return whole.hexdigest() if searched and not secret else None, b"".join(kept) if size <= LARGEST else None
 
 
-def _patch(git: Git, redactor: Redactor, before: str, after: str, tally: Tally) -> Iterator[bytes]:
-    words = ("diff-tree", "-r", "-p", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", before, after)
+def _patch(git: Git, redactor: Redactor, trees: tuple[str, str], ours: bytes, tally: Tally) -> Iterator[bytes]:
+    words = ("diff-tree", "-r", "-p", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", *trees)
     left = LARGEST_PATCH
-    with git.talk(*words) as (asking, answers):
+    with git.talk(*words, *_all_but(ours)) as (asking, answers):
         asking.close()
         for piece in redactor.stream(iter(lambda: answers.read(_PIECE), b""), tally):
             yield piece[:left]

@@ -53,9 +53,7 @@ def command(asked: Asked, name: str, value: str, user: bool) -> None:  # noqa: F
 
 async def _set(asked: Asked, key: Key, value: Any, scope: Scope) -> None:
     try:
-        async with opened(asked) as engine:
-            if engine.blocked is not None:
-                raise engine.blocked
+        async with opened(asked, to_append=True) as engine:
             folder = engine.settings.config_home if scope == "user" else engine.dot_dre.path
             await _write(engine, folder, key, value, scope)
     except LedgerMissing:  # your own file needs no workspace; then there is no history to tell

@@ -101,6 +101,45 @@ async def test_nothing_changed_is_an_answer_too(repository: Place, history: Hist
     assert "diff" not in await history.items(found["id"])
 
 
+@pytest.mark.parametrize("name", ["id", "a folder/[i]d\udcff*.txt", ":(top)id"])
+@pytest.mark.parametrize("there", ["new", "untracked", "tracked", "behind a link"])
+async def test_the_file_that_the_recorder_writes_is_no_change(
+    name: str, there: str, repository: Place, history: History
+) -> None:
+    file = repository.top / name
+    file.parent.mkdir(exist_ok=True)
+    if there in ("untracked", "tracked"):
+        file.write_text("the id of an earlier run\n")
+    if there == "tracked":
+        repository.git("add", "--", f":(literal){name}")
+        repository.git("commit", "-q", "-m", "with an id in it")
+    asked: str | Path = name
+    if there == "behind a link":
+        asked = repository.top.parent / "link"
+        asked.symlink_to(file)
+
+    script = "echo x = 1 > mine.py; echo y > idx"
+    found = await changes(
+        repository, history, "--id-file", os.fsencode(asked), "--writes", "mine.py", "sh", "-c", script
+    )
+
+    assert file.read_text() == f"{found['id']}\n"
+    assert sorted(found["by name"]) == ["idx", "mine.py"]
+    assert found["dirty"] == 0
+    assert str(found["id"]) not in (await history.content(found["id"], "diff")).decode()
+    complete = await history.one(found["id"], EvidenceComplete)
+    [said] = [one for one in complete.observations if one.subject == "workspace"]
+    assert said.state == "seen"
+    assert "which --id-file names" in said.detail
+
+
+async def test_a_file_for_the_id_elsewhere_is_no_matter(repository: Place, history: History, tmp_path: Path) -> None:
+    found = await changes(repository, history, "--id-file", str(tmp_path / "elsewhere"), "sh", "-c", "echo x > new")
+    assert list(found["by name"]) == ["new"]
+    complete = await history.one(found["id"], EvidenceComplete)
+    assert [one.detail for one in complete.observations if one.subject == "workspace"] == ["tree before and after"]
+
+
 async def test_ignored_files_are_no_changes(repository: Place, history: History) -> None:
     (repository.top / ".gitignore").write_text("build/\n")
 
