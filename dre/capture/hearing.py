@@ -31,7 +31,7 @@ _NAMES: Mapping[int, Name] = {1: "stdout", 2: "stderr"}
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """`offset`: how many bytes of this output were told before, as UTF-8. `text` is empty where only its end is told."""
+    """`offset`: how many bytes of this output were told before. `text` is empty where only its end is told."""
 
     operation_id: UUID
     output: Name
