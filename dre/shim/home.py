@@ -59,8 +59,8 @@ class Home:
         last: only in an older copy is it behind.
         """
         kept = _read(os.path.join(self._folder(self.ledger), b"head")).rstrip(b"}").rpartition(b'"settled":')[2]
-        if not kept.isdigit():
-            return False  # never read to its end yet, or by a DRE that kept no such number
+        if not kept.isdigit() or kept == b"0":
+            return False  # nobody has closed it yet (a server has it open), or a DRE that kept no such number
         ledger, _, size = _read("settled", self.fd).strip().partition(b" ")
         return ledger != self.ledger.encode() or not size.isdigit() or int(size) < int(kept)
 

@@ -165,3 +165,15 @@ def test_another_ledgers_number_counts_for_nothing(place: Path) -> None:
     other = uuid7(1)
     (place / ".dre" / "settled").write_text(f"{other} 1000000\n")
     assert says_something(place)
+
+
+def test_an_engine_that_stays_open_is_no_alarm(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    begin.begin(str(folder), home(), ci_mode=False)
+
+    async def opened() -> bool:
+        async with open_engine(read_settings(str(folder), os.environ)):
+            return says_something(folder)
+
+    assert asyncio.run(opened()) is False

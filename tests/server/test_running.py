@@ -74,7 +74,7 @@ async def test_output_is_told_line_by_line_while_the_command_runs(served: Served
     outputs = [seen["data"] for seen in messages.seen if seen["type"] == "operation.output"]
     assert "".join(one["text"] for one in outputs if one["output"] == "stdout").encode() == out
     assert "".join(one["text"] for one in outputs if one["output"] == "stderr") == "[redacted:known-value]\n"
-    assert err == b"correct-horse-battery\n"
+    assert err == b"correct-horse-battery\n", err
     for name in ("stdout", "stderr"):
         told = [one for one in outputs if one["output"] == name]
         assert [one["offset"] for one in told] == [
