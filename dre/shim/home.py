@@ -50,8 +50,15 @@ class Home:
 
     @property
     def blocked(self) -> bool:
-        """Whoever read the history last found it older than what was seen, or a copy; or the folder itself is older."""
-        return self._holds("blocked") or (self._holds("ledger.db") and self._is_older())
+        """Whoever read the history last found it older than what was seen, or a copy; or the folder itself is one."""
+        return self._holds("blocked") or (self._holds("ledger.db") and (self._is_copy() or self._is_older()))
+
+    def _is_copy(self) -> bool:
+        """The same ledger still stands where this machine saw it last."""
+        place = _place(self._folder(self.ledger))
+        if place in (b"", self.path) or not os.path.lexists(os.path.join(place, b"ledger.db")):
+            return False
+        return _read(os.path.join(place, b"ledger-id")).strip() == self.ledger.encode()
 
     def _is_older(self) -> bool:
         """

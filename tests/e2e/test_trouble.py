@@ -202,7 +202,9 @@ def test_a_moved_one_goes_on_and_a_copied_one_waits(shop: Console) -> None:
 
     shutil.copytree(moved.folder, moved.folder.parent / "copy", symlinks=True)
     copy = Console(moved.folder.parent / "copy")
-    assert copy.wrap("sh", "-c", "exit 2").code == 2
+    wrapped = copy.wrap("sh", "-c", "exit 2")
+    assert wrapped.code == 2
+    assert b"is not the newest, or a copy; recordings wait there" in wrapped.err
     answer = copy.dre("log")
     assert answer.code == 0
     assert "is a copy" in answer.text
