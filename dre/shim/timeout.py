@@ -49,15 +49,31 @@ class Deadline:
         Whether the tree that was told to end is still there, though the command is not: some take their time, some do
         not listen, and some were started by a shell in the moment between the end of its children and its own.
         """
-        return self.passed and not self._killed and any(command.state(pid) not in _OVER for pid in self._tree())
+        if not self.passed or self._killed:
+            return False
+        before: set[int] | None = None
+        for _ in range(_LOOKS):
+            tree = self._tree()
+            if any(command.state(pid) not in _OVER for pid in tree):
+                return True
+            if tree == before:  # nobody was started while it was looked at, and left behind by one that has ended
+                return False
+            before = tree
+        return True
 
     def _tree(self) -> set[int]:
         return _descendants(os.getpid()) - {self._job.keeper}
 
     def _end_the_tree(self, signo: int) -> None:
-        for pid in self._tree():
-            tell(pid, signo)
-            tell(pid, _signal.SIGCONT)  # a stopped process would not notice the polite one
+        told: set[int] = set()
+        for _ in range(_LOOKS):
+            new = self._tree() - told
+            for pid in new:
+                tell(pid, signo)
+                tell(pid, _signal.SIGCONT)  # a stopped process would not notice the polite one
+            told |= new
+            if not new:  # who was started while the others were told is told as well
+                break
 
 
 def _adopt_orphans() -> None:
