@@ -197,7 +197,7 @@ _BYTES = Media("application/octet-stream", "The bytes that were recorded, in the
 
 ROUTES: tuple[Route, ...] = (
     api("GET", "/evidence", list_evidence, "Evidence, oldest first", takes=Which, answers={200: Page[EvidenceDetail]}),
-    api("GET", "/evidence/{id}", one_item, "One item", answers={200: EvidenceDetail}),
+    api("GET", "/evidence/{id}", one_item, "One item", answers={200: EvidenceDetail}, refuses=(410,)),
     api(
         "GET",
         "/evidence/{id}/content",

@@ -23,7 +23,7 @@ from dre.server import (
 )
 from dre.server.access import ACCESS, PRINCIPAL, Access, Relation
 from dre.server.health import COUNTED, Counted
-from dre.server.incoming import LARGEST_BODY
+from dre.server.incoming import LARGEST_BODY, no_parameters
 from dre.server.live import LIVE, Live
 from dre.server.operations import KEPT, Kept
 from dre.server.routes import PREFIX, Media, Route, api
@@ -55,6 +55,7 @@ ROUTES: tuple[Route, ...] = (
     *absent.ROUTES,
 )
 """Everything under `/api/v1`, and the probes. The pages have their own table."""
+_WITHOUT_QUERY = frozenset(route.handler for route in ROUTES if route.takes is None)
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -112,6 +113,8 @@ async def gateway(
         access.check_place(request)
         if request.app[RULES].relation(request.match_info.handler) == "owner":
             request[PRINCIPAL] = access.principal(request)
+        if request.match_info.handler in _WITHOUT_QUERY:
+            no_parameters(request)
         response = await handler(request)
         status = response.status
     except (DREError, web.HTTPException) as error:

@@ -95,6 +95,12 @@ def parameters(request: web.Request, kind: type[Value]) -> Value:
         raise RequestRefused(f"the parameters: {error}") from None
 
 
+def no_parameters(request: web.Request) -> None:
+    """Raises RequestRefused where a query string came to a route that takes none."""
+    if request.query_string:
+        raise RequestRefused("this route takes no parameters")
+
+
 def uuid_in_path(request: web.Request, name: str = "id") -> UUID:
     """Raises RequestRefused."""
     text = request.match_info[name]
