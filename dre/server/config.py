@@ -61,7 +61,7 @@ ROUTES: tuple[Route, ...] = (
         "/config/validate",
         validate,
         "Check a configuration without using it",
-        body=dict[str, Any],
+        body=Any,
         answers={200: Validated},
     ),
 )

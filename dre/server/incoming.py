@@ -90,9 +90,13 @@ def parameters(request: web.Request, kind: type[Value]) -> Value:
         if any("\0" in value for value in values):
             raise RequestRefused(f"the parameter {name} holds a NUL")
     try:
-        return msgspec.convert(found, kind, strict=False)
+        converted = msgspec.convert(found, kind, strict=False)
     except msgspec.ValidationError as error:
         raise RequestRefused(f"the parameters: {error}") from None
+    for name, text in found.items():
+        if not _is_plain(text, getattr(converted, names[name])):
+            raise RequestRefused(f"the parameter {name}: {text[:80]!r} is not how it is written")
+    return converted
 
 
 def no_parameters(request: web.Request) -> None:
@@ -129,6 +133,19 @@ def door(request: web.Request) -> Door:
     agent = request.headers.get("User-Agent", "")[:_LONGEST_AGENT]
     readable = "".join(character if character.isprintable() else "?" for character in agent)
     return Door(uuid4(), request.remote or "", readable.encode("utf-8", "replace").decode())
+
+
+def _is_plain(text: Any, value: Any) -> bool:
+    """Whether this text is the one form of the value; a lenient reader takes several, and null for what is left out."""
+    match value:
+        case bool():
+            return bool(text == str(value).lower())
+        case int():
+            return bool(text == str(value))
+        case UUID():
+            return bool(text.lower() == str(value))
+        case _:
+            return value is not None
 
 
 def _names(kind: type[msgspec.Struct]) -> Sequence[tuple[str, str]]:

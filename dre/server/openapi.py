@@ -39,12 +39,12 @@ _HEADERS = {
     ),
     "Last-Event-ID": ("The position behind which to go on.", {"type": "string", "pattern": "^[0-9]{1,16}$"}),
     "Range": (
-        "Which bytes, as RFC 9110 has it; what is no single range of bytes is answered whole.",
+        "Which bytes (RFC 9110, 14); what is no single range is answered whole.",
         {"type": "string"},
     ),
 }
 _ABOUT = (
-    "Everything that the workspace has recorded, and what may be asked of it. Who asks shows the token in `.dre/token`. "
+    "What the workspace has recorded, and what may be asked of it. Who asks shows the token in `.dre/token`. "
     "HEAD is answered wherever GET is, as GET would be, without the body. Any other method is answered with 405 and "
     "`Allow`, and any other path with 404, both as a problem."
 )
@@ -208,7 +208,7 @@ def _fit_name(name: str) -> str:
 
 
 def _tag(route: Route) -> str:
-    return re.findall(r"\w+", route.path.removeprefix(PREFIX))[0]
+    return str(re.findall(r"\w+", route.path.removeprefix(PREFIX))[0])
 
 
 def _name(route: Route) -> str:

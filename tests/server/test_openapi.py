@@ -48,7 +48,7 @@ def test_every_answer_that_is_not_200_is_a_problem_or_says_what_it_is() -> None:
         for operation in item.values():
             for status, answer in operation["responses"].items():
                 is_problem = "application/problem+json" in answer.get("content", {})
-                assert is_problem == (status[0] in "45" and operation["operationId"] != "get_readyz" or is_problem)
+                assert is_problem == ((status[0] in "45" and operation["operationId"] != "get_readyz") or is_problem)
 
 
 async def test_the_document_is_served_as_it_is_made(served: Served) -> None:
