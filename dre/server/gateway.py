@@ -9,6 +9,7 @@ from aiohttp import web
 from dre.errors import DREError
 from dre.server import (
     absent,
+    answers,
     audit,
     config,
     events,
@@ -56,15 +57,6 @@ ROUTES: tuple[Route, ...] = (
 )
 """Everything under `/api/v1`, and the probes. The pages have their own table."""
 _WITHOUT_QUERY = frozenset(route.handler for route in ROUTES if route.takes is None)
-
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
 
 
 class Rules:
@@ -144,7 +136,7 @@ def _count(request: web.Request, status: int) -> None:
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    for name, value in HEADERS.items():
+    for name, value in answers.HEADERS.items():
         response.headers.setdefault(name, value)
 
 
