@@ -7,6 +7,7 @@ import msgspec
 from aiohttp import web
 
 HEADERS = {
+    "Server": "dre",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",

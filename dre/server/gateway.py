@@ -138,6 +138,7 @@ def _count(request: web.Request, status: int) -> None:
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     for name, value in answers.HEADERS.items():
         response.headers.setdefault(name, value)
+    response.headers["Server"] = answers.HEADERS["Server"]  # the library has put its own name and version there
 
 
 async def _live(app: web.Application) -> AsyncIterator[None]:

@@ -1,6 +1,7 @@
 """A workspace with its doors open, as the tests reach it: from outside, and at its parts."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -59,13 +60,29 @@ class Served:
         await running.wait()
         self.operation = kept.read_text().strip()
         async with asyncio.timeout(PATIENCE_S):
-            while not await self._is_judged():
+            while not await self._is_judged():  # noqa: ASYNC110 - the server tells a stream, not this test
                 await asyncio.sleep(0.02)
         return self.operation
 
     async def _is_judged(self) -> bool:
         async with self.http.get(f"{self.api}/operations/{self.operation}") as response:
             return response.status == 200 and (await response.json())["verdict"] is not None
+
+    async def raw(self, sent: bytes) -> bytes:
+        """Everything that comes back for these bytes until the server ends the connection."""
+        async with asyncio.timeout(PATIENCE_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            writer.write(sent)
+            found = b""
+            with contextlib.suppress(ConnectionError):
+                while part := await reader.read(1 << 16):
+                    found += part
+            writer.close()
+            return found
+
+    @property
+    def port(self) -> int:
+        return int(self.base.rpartition(":")[2])
 
     @property
     def folder(self) -> Path:
