@@ -27,6 +27,7 @@ _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 _HTTP_PORT = 80
 _BACKLOG = 512
 _DRAIN_S = 10.0
+_LINGER_S = 2.0  # how long what was refused may go on arriving, so that its sender gets to read the answer
 _KEEP_ALIVE_S = 75.0
 _FIRST_REQUEST_S = 15.0
 _LOOK_S = 1.0
@@ -104,6 +105,7 @@ async def serving(
             keepalive_timeout=_KEEP_ALIVE_S,
             auto_decompress=False,
             shutdown_timeout=_DRAIN_S,
+            lingering_time=_LINGER_S,
         )
         await runner.setup()
         watching = asyncio.create_task(_end_the_silent(runner))
