@@ -19,3 +19,10 @@ async def served(folder: Path) -> AsyncIterator[Served]:
     async with serve(folder) as opened:
         yield opened
         assert [finding async for finding in audit(opened.engine.store)] == []
+
+
+@pytest.fixture
+async def recorded(served: Served) -> Served:
+    """With one operation, judged; `served.operation` is its id."""
+    await served.record("sh", "-c", "echo out; echo 1 > made.txt")
+    return served
