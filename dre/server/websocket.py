@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
-from dre.errors import DREError, RequestRefused, StoreBusy
+from dre.errors import DREError, HistoryDiffers, RequestRefused, StoreBusy
 from dre.server.access import PRINCIPAL
 from dre.server.incoming import check_json, decode
 from dre.server.live import LIVE
@@ -174,16 +174,18 @@ async def serve_socket(request: web.Request) -> web.WebSocketResponse:
 
 
 def checked(asked: Subscribe, size: int, generation: int) -> int:
-    """The position behind which to go on. Raises RequestRefused for one that this history does not have."""
+    """The position behind which to go on. Raises HistoryDiffers for one that this history does not have."""
     if asked.generation is not None and asked.generation != generation:
-        raise RequestRefused(
+        raise HistoryDiffers(
             f"this ledger is in generation {generation}, not {asked.generation}: that position is in another history",
             hint="begin again: after -1",
         )
     if asked.after is None:
         return size - 1
-    if not -1 <= asked.after < size:
-        raise RequestRefused(
+    if asked.after < -1:
+        raise RequestRefused(f"after {asked.after}: -1 is before the first event")
+    if asked.after >= size:
+        raise HistoryDiffers(
             f"after {asked.after}: this history holds events 0 to {size - 1}",
             hint="what was seen beyond it is gone, or is another history: begin again with after -1",
         )
