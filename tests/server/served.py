@@ -19,6 +19,7 @@ from dre.domain.events import stream_name
 from dre.domain.ids import uuid7
 from dre.ledger.event_id import derived_id
 from dre.ports.event_store import Append, Receipt
+from dre.server.live import LIVE, Live
 from dre.server.workspace import Workspace
 
 ORIGIN_OF_THE_PAST = 1_763_726_580_000
@@ -56,6 +57,10 @@ class Served:
     @property
     def api(self) -> str:
         return f"{self.base}/api/v1"
+
+    @property
+    def live(self) -> Live:
+        return self.served.app[LIVE]
 
     async def get(self, path: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
         """The JSON under `/api/v1` + path."""
