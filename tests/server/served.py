@@ -1,5 +1,6 @@
 """A workspace with its doors open, as the tests reach it: from outside, and at its parts."""
 
+import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator, Mapping
@@ -82,6 +83,16 @@ class Served:
             assert isinstance(answer, Receipt)
             positions.append(answer.entries[0].position)
         return positions
+
+    async def append_all(self, count: int, at_once: int = 20, pause_s: float = 0.0) -> None:
+        """So many events in appends of several."""
+        for start in range(0, count, at_once):
+            events = [ConfigurationChanged("evidence.retention", f"{n}d", None, "workspace") for n in range(at_once)]
+            ids = [derived_id("test", str(uuid7(ORIGIN_OF_THE_PAST)), n) for n in range(at_once)]
+            stream = stream_name("default", "configuration", self.engine.ledger_id)
+            few = min(at_once, count - start)
+            await self.engine.appender.append(Append(self.engine.actor, new_events(stream, events[:few], ids[:few])))
+            await asyncio.sleep(pause_s)
 
 
 @asynccontextmanager
