@@ -29,6 +29,10 @@ class Event(msgspec.Struct, frozen=True, rename="camel"):
     actor: str
     data: msgspec.Raw
 
+    def __post_init__(self) -> None:
+        if bytes(self.data)[:1] not in (b"{", b"n"):
+            raise ValueError("data is neither an object nor null")
+
     @property
     def fields(self) -> dict[str, Any] | None:
         """`data`, decoded."""
