@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID, uuid4
 
 import msgspec
@@ -86,7 +86,7 @@ def parameters(request: web.Request, kind: type[Value]) -> Value:
         if name not in names:
             raise RequestRefused(f"there is no parameter {name[:80]!r} here", hint=_known(list(names)))
         values = request.query.getall(name)
-        if get_origin(hints[names[name]]) in (list, tuple):
+        if _is_list(hints[names[name]]):
             found[name] = values
         elif len(values) > 1:
             raise RequestRefused(f"the parameter {name} is there {len(values)} times")
@@ -151,6 +151,11 @@ def _is_plain(text: Any, value: Any) -> bool:
             return bool(text.lower() == str(value))
         case _:
             return value is not None
+
+
+def _is_list(hint: Any) -> bool:
+    """Also one that may be left out."""
+    return get_origin(hint) in (list, tuple) or any(get_origin(one) in (list, tuple) for one in get_args(hint))
 
 
 def _names(kind: type[msgspec.Struct]) -> Sequence[tuple[str, str]]:

@@ -19,6 +19,7 @@ from dre.server.access import Access
 from dre.server.running import Running
 from dre.server.stream.broadcast import Broadcast
 from dre.server.stream.ring import Ring, event_entry
+from dre.server.stream.session import missing
 from dre.server.workspace import Workspace
 
 SETTLE_S = 2.0
@@ -105,8 +106,12 @@ class Live:
             size = await store.changed(ring.position + 1, _POLL_S)
             async for page in store.read(ring.position, size):
                 for stored in page:
+                    if stored.entry.position != ring.position + 1:
+                        raise missing(ring.position + 1)
                     ring.add(event_entry(stored))
                 self.broadcast.tick()
+            if ring.position + 1 != size:  # else the next look would come at once, for ever
+                raise missing(min(ring.position + 1, size))
             self._fine("history")
 
     async def _follow(self) -> None:

@@ -22,6 +22,7 @@ from dre.domain.events import stream_name
 from dre.domain.ids import uuid7
 from dre.ledger.event_id import derived_id
 from dre.ports.event_store import Append, Receipt
+from dre.server.live import LIVE, Live
 from dre.server.workspace import Workspace
 
 PATIENCE_S = 60
@@ -96,6 +97,10 @@ class Served:
     def api(self) -> str:
         return f"{self.base}/api/v1"
 
+    @property
+    def live(self) -> Live:
+        return self.served.app[LIVE]
+
     async def get(self, path: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
         """The JSON under `/api/v1` + path."""
         async with self.http.get(self.api + path, headers=headers) as response:
@@ -116,6 +121,16 @@ class Served:
             assert isinstance(answer, Receipt)
             positions.append(answer.entries[0].position)
         return positions
+
+    async def append_all(self, count: int, at_once: int = 20, pause_s: float = 0.0) -> None:
+        """So many events in appends of several."""
+        for start in range(0, count, at_once):
+            events = [ConfigurationChanged("evidence.retention", f"{n}d", None, "workspace") for n in range(at_once)]
+            ids = [derived_id("test", str(uuid7(ORIGIN_OF_THE_PAST)), n) for n in range(at_once)]
+            stream = stream_name("default", "configuration", self.engine.ledger_id)
+            few = min(at_once, count - start)
+            await self.engine.appender.append(Append(self.engine.actor, new_events(stream, events[:few], ids[:few])))
+            await asyncio.sleep(pause_s)
 
 
 @asynccontextmanager
