@@ -22,8 +22,9 @@ TOOLS := .tools/uv-$(UV_VERSION)
 VENV := .venv/locked
 BENCH := .venv/locked-bench
 DOCS := build/docs-venv/locked
+VENDORED := dre/server/pages/static/vendor
 
-.PHONY: help build run test lint format bench bench-quick docs screens changelog dist audit clean
+.PHONY: help build run test lint format bench bench-quick docs screens vendor changelog dist audit clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +60,13 @@ docs: $(DOCS) ## Build the documentation into build/site; a broken link fails
 
 screens: build ## Type the commands of the first pages anew and write into them what is printed
 	@PYTHONPATH=tests $(BIN)/python tests/docs/retype.py
+
+vendor: ## Fetch with npm what the pages use of others, by web/package-lock.json, and put it where it is committed
+	@mkdir -p build/vendor && cp web/package.json web/package-lock.json build/vendor
+	@cd build/vendor && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@cp build/vendor/node_modules/idiomorph/dist/idiomorph.min.js $(VENDORED)
+	@cp build/vendor/node_modules/idiomorph/LICENSE $(VENDORED)/idiomorph.LICENSE
+	@cd $(VENDORED) && sha256sum idiomorph.* > SHA256SUMS && git diff --stat -- .
 
 dist: build ## Build the sdist and the wheel into dist/
 	rm -rf dist

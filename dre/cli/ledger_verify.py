@@ -9,11 +9,10 @@ import msgspec
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.opened import opened, run
-from dre.cli.operation_screen import ASSURANCE
 from dre.cli.progress import Progress
 from dre.cli.screen import Mark, Screen
 from dre.composition import Engine
-from dre.documentation import words
+from dre.documentation import telling, words
 from dre.domain.events import stream_name
 from dre.domain.ledger import DEFAULT_PROJECT
 from dre.errors import BlobAltered, BlobMissing, LedgerAltered, LedgerBehind
@@ -181,7 +180,7 @@ def _say(screen: Screen, verified: Verified) -> None:
         _say_wrong(screen, verified, read)
     else:
         screen.say("Integrity  ", Mark("verified", "good"), f": {read}, each what was recorded")
-    screen.say("Assurance  ", ASSURANCE)
+    screen.say("Assurance  ", telling.ASSURANCE)
     for line in _NOT_PROVED:
         screen.say(" " * 11, Mark(line, "dim"))
 

@@ -10,17 +10,16 @@ from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.completion import OPERATION
 from dre.cli.opened import opened, run
-from dre.cli.operation_screen import OUTPUT_KIND, Failing, Findings, Place, show
+from dre.cli.operation_screen import show
 from dre.cli.output_json import json_output
 from dre.cli.screen import is_terminal
 from dre.cli.which import LAST, find_operation
 from dre.composition import Engine
-from dre.documentation import around, safe
-from dre.errors import BlobAltered, BlobMissing, NotFound, UsageError
+from dre.documentation import safe
+from dre.documentation.findings import findings, outputs
+from dre.errors import NotFound, UsageError
 from dre.projections.operation_detail import Item, OperationDetail, read_operation
-from dre.verification import intact
-
-_SHOWN_FAILURES = 5
+from dre.verification.intact import place
 
 
 @a_command(
@@ -62,8 +61,9 @@ async def _show(asked: Asked, operation: str, *, output: _Form | None) -> None:
         elif asked.json:
             asked.answer(msgspec.json.encode(detail))
         else:
-            found, place = await findings(engine, detail), await _place(engine, detail)
-            show(asked.screen(), detail, found, place, now_ms=asked.now_ms)
+            found = await findings(engine.blobs, detail)
+            stands = await place(engine.store, engine.ledger_id, detail)
+            show(asked.screen(), detail, found, stands, now_ms=asked.now_ms)
 
 
 async def _print_output(engine: Engine, detail: OperationDetail, form: _Form) -> None:
@@ -85,45 +85,3 @@ async def _safe(engine: Engine, item: Item) -> AsyncIterator[str]:
     async for chunk in engine.blobs.read(item.hash):
         yield decoder.feed(chunk)
     yield decoder.feed(b"", last=True)
-
-
-def outputs(detail: OperationDetail) -> list[Item]:
-    return [item for item in detail.evidence if item.kind == OUTPUT_KIND and not item.erased]
-
-
-async def findings(engine: Engine, detail: OperationDetail) -> Findings:
-    """Why it failed, with the lines of output around it; nothing for what did not fail."""
-    if detail.verdict is None or detail.verdict.result != "failed":
-        return Findings()
-    failed = [finding for judged in detail.verdict.judged if judged.status == "failed" for finding in judged.findings]
-    lines = await _output_lines(engine, detail)
-    shown = failed[:_SHOWN_FAILURES]
-    names = [finding["subject"] for finding in failed]
-    return Findings(
-        [
-            Failing(
-                f"{finding['subject']} (line {finding['line']})" if finding.get("line") else finding["subject"],
-                finding["detail"],
-                around.around(lines, finding["subject"], finding["detail"], names[:at] + names[at + 1 :]),
-            )
-            for at, finding in enumerate(shown)
-        ],
-        len(failed) - len(shown),
-        [] if failed else around.tail(lines),
-    )
-
-
-async def _output_lines(engine: Engine, detail: OperationDetail) -> list[str]:
-    for item in outputs(detail)[:1]:
-        try:
-            return await around.read_lines(engine.blobs.read(item.hash))
-        except (BlobMissing, BlobAltered):
-            return []  # what is altered is not shown as if it were what was recorded
-    return []
-
-
-async def _place(engine: Engine, detail: OperationDetail) -> Place:
-    events = await intact.events_of(engine.store, detail.id, detail.verdict.id if detail.verdict else None)
-    last = max(event.entry.position for event in events)
-    altered = await intact.altered_events(engine.store, engine.ledger_id, events)
-    return Place(detail.positions[0], last, (await engine.store.head()).size, altered)

@@ -11,32 +11,21 @@ from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.completion import OPERATION
 from dre.cli.opened import opened, run
-from dre.cli.operation_screen import ASSURANCE, headline, labelled, not_seen, why
+from dre.cli.operation_screen import headline, labelled, not_seen, why
 from dre.cli.screen import Mark, Screen
-from dre.cli.show import findings
 from dre.cli.verdicts import STATUS
 from dre.cli.which import LAST, find_operation
 from dre.composition import Engine
-from dre.documentation import words
+from dre.documentation import telling, words
+from dre.documentation.findings import findings
 from dre.domain.ids import short
-from dre.errors import DREError, LedgerAltered, LedgerBehind, SpoolRefused
+from dre.errors import LedgerAltered, LedgerBehind, SpoolRefused
 from dre.ledger.audit import audit
-from dre.projections.operation_detail import OperationDetail, read_operation
-from dre.projections.operations import OperationRow
-from dre.verification import intact
+from dre.projections.operation_detail import OperationDetail
 from dre.verification.follower import is_outdated, judge_again
-from dre.verification.intact import Altered
+from dre.verification.intact import Altered, Examined, examine
 
 ALTERED, UNKNOWN = 1, 3
-
-
-class Examined(msgspec.Struct, frozen=True):
-    """`events` and `items`: how many were examined."""
-
-    detail: OperationDetail
-    events: int
-    items: int
-    altered: Sequence[Altered]
 
 
 @a_command(
@@ -60,11 +49,11 @@ async def _verify(asked: Asked, operation: str) -> int:
         id = await find_operation(operation, engine.tables, now_ms=asked.now_ms)
         if operation == LAST:
             _check_newest(engine, id)
-        examined = await examine(engine, id)
+        examined = await _examine(engine, id)
         if not examined.altered and _is_old(examined.detail) and engine.blocked is None:
             await judge_again(engine.store, engine.appender, engine.blobs, actor=engine.actor, operation_id=id)
             await engine.following.catch_up()
-            examined = await examine(engine, id)
+            examined = await _examine(engine, id)
         if asked.json:
             asked.answer(msgspec.json.encode(_as_json(examined)))
         else:
@@ -85,20 +74,8 @@ def _check_newest(engine: Engine, id: UUID) -> None:
         )
 
 
-async def examine(engine: Engine, id: UUID) -> Examined:
-    """Recomputes what the operation's own events and evidence hold. Raises LedgerAltered for what cannot be read."""
-    rows = await engine.tables.rows(OperationRow, [id])
-    events = await intact.events_of(engine.store, id, rows[id].verification_id if id in rows else None)
-    altered = await intact.altered_events(engine.store, engine.ledger_id, events)
-    try:
-        detail = await read_operation(engine.store, engine.tables, id)
-    except DREError:
-        if not altered:
-            raise
-        first = altered[0]
-        raise LedgerAltered(f"event {first.position}: {first.detail}", position=first.position) from None
-    altered += [found async for found in intact.altered_evidence(detail.evidence, engine.blobs)]
-    return Examined(detail, len(events), len(detail.evidence), altered)
+async def _examine(engine: Engine, id: UUID) -> Examined:
+    return await examine(engine.store, engine.tables, engine.blobs, engine.ledger_id, id)
 
 
 def status_of(examined: Examined) -> int:
@@ -135,8 +112,8 @@ async def _say(asked: Asked, engine: Engine, examined: Examined) -> None:
     headline(screen, detail)
     counts = f"{words.counted(examined.events, 'event')} and {words.counted(examined.items, 'item')} of evidence"
     labelled(screen, "intact", [f"{counts} are what was recorded"])
-    labelled(screen, "assurance", [ASSURANCE])
-    why(screen, detail, await findings(engine, detail))
+    labelled(screen, "assurance", [telling.ASSURANCE])
+    why(screen, detail, await findings(engine.blobs, detail))
     not_seen(screen, detail)
 
 

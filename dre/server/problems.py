@@ -73,14 +73,22 @@ def problem_of(error: Exception) -> Problem:
 
 def response(error: Exception) -> web.Response:
     problem = problem_of(error)
-    answer = web.Response(status=problem.status, body=msgspec.json.encode(problem), content_type=MEDIA_TYPE)
-    if problem.status == HTTPStatus.UNAUTHORIZED:
-        answer.headers["WWW-Authenticate"] = 'Bearer realm="dre"'
-    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        answer.headers["Retry-After"] = str(RETRY_S)
+    body = msgspec.json.encode(problem)
+    return web.Response(
+        status=problem.status, body=body, content_type=MEDIA_TYPE, headers=headers(error, problem.status)
+    )
+
+
+def headers(error: Exception, status: int) -> dict[str, str]:
+    """What HTTP wants to be said with some of them, in whatever form the problem itself is told."""
+    found = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        found["WWW-Authenticate"] = 'Bearer realm="dre"'
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        found["Retry-After"] = str(RETRY_S)
     if isinstance(error, web.HTTPMethodNotAllowed):
-        answer.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
-    return answer
+        found["Allow"] = ", ".join(sorted(error.allowed_methods))
+    return found
 
 
 def _title(status: int) -> str:

@@ -14,13 +14,15 @@ import msgspec
 
 from dre.domain.events import stream_name
 from dre.domain.ledger import DEFAULT_PROJECT
-from dre.errors import BlobAltered, BlobMissing
+from dre.errors import BlobAltered, BlobMissing, DREError, LedgerAltered
 from dre.ledger.audit import ERASING
 from dre.ledger.commitment import SALT_BYTES, commitment
 from dre.ledger.entry import flaw
 from dre.ports.blob_store import BlobStore
 from dre.ports.event_store import EventStore, StoredEvent
-from dre.projections.operation_detail import Item
+from dre.ports.table_store import TableStore
+from dre.projections.operation_detail import Item, OperationDetail, read_operation
+from dre.projections.operations import OperationRow
 
 
 class Altered(msgspec.Struct, frozen=True):
@@ -29,6 +31,51 @@ class Altered(msgspec.Struct, frozen=True):
     position: int
     part: Literal["event", "evidence"]
     detail: str
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The operation's place in the record: its first and last event, how many there are in all, and what is wrong."""
+
+    first: int
+    last: int
+    events: int
+    altered: Sequence[Altered] = ()
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """`events` and `items`: how many were examined."""
+
+    detail: OperationDetail
+    events: int
+    items: int
+    altered: Sequence[Altered]
+
+
+async def place(store: EventStore, ledger_id: UUID, detail: OperationDetail) -> Place:
+    """With its events examined, and its evidence not."""
+    events = await events_of(store, detail.id, detail.verdict.id if detail.verdict else None)
+    last = max(event.entry.position for event in events)
+    altered = await altered_events(store, ledger_id, events)
+    return Place(detail.positions[0], last, (await store.head()).size, altered)
+
+
+async def examine(store: EventStore, tables: TableStore, blobs: BlobStore, ledger_id: UUID, id: UUID) -> Examined:
+    """
+    Recomputes what the operation's own events and evidence hold. Raises NotFound, and LedgerAltered for what cannot be
+    read.
+    """
+    rows = await tables.rows(OperationRow, [id])
+    events = await events_of(store, id, rows[id].verification_id if id in rows else None)
+    altered = await altered_events(store, ledger_id, events)
+    try:
+        detail = await read_operation(store, tables, id)
+    except DREError:
+        if not altered:
+            raise
+        first = altered[0]
+        raise LedgerAltered(f"event {first.position}: {first.detail}", position=first.position) from None
+    altered += [found async for found in altered_evidence(detail.evidence, blobs)]
+    return Examined(detail, len(events), len(detail.evidence), altered)
 
 
 async def events_of(store: EventStore, operation_id: UUID, verification_id: UUID | None) -> list[StoredEvent]:

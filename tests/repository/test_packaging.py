@@ -70,6 +70,15 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Path, root: Path, t
     }
 
 
+def test_the_wheel_holds_what_the_pages_are_made_of(built: Path) -> None:
+    pages = "dre/server/pages"
+    names = wheel_names(built)
+    assert {f"{pages}/templates/base.html", f"{pages}/static/live.js", f"{pages}/static/dre.css"} <= names
+    assert {
+        f"{pages}/static/vendor/{name}" for name in ("idiomorph.min.js", "idiomorph.LICENSE", "SHA256SUMS")
+    } <= names
+
+
 def test_the_wheel_says_that_it_is_typed_and_under_which_license(built: Path) -> None:
     names = wheel_names(built)
     assert "dre/py.typed" in names

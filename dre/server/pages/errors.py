@@ -11,4 +11,6 @@ def refusal(request: web.Request, error: Exception) -> web.Response:
     problem = problems.problem_of(error)
     if "text/html" not in request.headers.get("Accept", ""):
         return problems.response(error)
-    return render(request, "refusal.html", status=problem.status, problem=problem)
+    response = render(request, "refusal.html", status=problem.status, problem=problem)
+    response.headers.update(problems.headers(error, problem.status))
+    return response

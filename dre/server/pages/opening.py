@@ -14,10 +14,16 @@ _LARGEST_FORM = 4096
 
 
 async def by_link(request: web.Request) -> web.Response:
-    session = request.app[ACCESS].open_session(link=request.match_info["link"])
-    if session is None:
-        raise Unauthenticated("this address was used before, or is not one of this server's")
-    return _opened(request, session)
+    """Once. Who is in already may follow a used one again, and is given nothing more."""
+    access = request.app[ACCESS]
+    if request.method == "HEAD":
+        return render(request, "opened.html")  # whoever only looks whether an address answers uses no link up
+    session = access.open_session(link=request.match_info["link"])
+    if session is not None:
+        return _opened(request, session)
+    if access.is_alive(request.cookies.get(access.cookie, "")):
+        return render(request, "opened.html")
+    raise Unauthenticated("this address was used before, or is not one of this server's")
 
 
 async def by_token(request: web.Request) -> web.Response:

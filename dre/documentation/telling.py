@@ -1,0 +1,90 @@
+"""One operation in words: how it ended, why it is judged so, what was looked at, where it ran."""
+
+import os
+from collections.abc import Sequence
+
+from dre.documentation import safe, words
+from dre.domain.events import Text
+from dre.domain.operation import Git
+from dre.projections.operation_detail import Item, OperationDetail
+from dre.projections.operations import RUNNING
+
+ASSURANCE = "local: the same user could rewrite all of it"
+OUTPUT_KIND, LATE_OUTPUT_KIND, CHANGES_KIND = "output", "late_output", "changes"
+
+
+def reasons(detail: OperationDetail) -> Sequence[str]:
+    """The first says most; there is always one."""
+    if detail.verdict and detail.verdict.reasons:
+        return detail.verdict.reasons
+    if detail.status == RUNNING:
+        return ["it has not ended yet"]
+    return [f"{ended(detail)}; the verifiers have not judged it yet"]
+
+
+def ended(detail: OperationDetail) -> str:
+    """How the process ended."""
+    match detail.outcome:
+        case "succeeded":
+            return "exited 0"
+        case "failed":
+            return f"exited {detail.exit_code}"
+        case "signaled":
+            return f"killed by {detail.signal}"
+        case "timed_out":
+            return "timed out"
+        case "interrupted":
+            return detail.interruption or "the recorder did not see the end"
+        case _:
+            return "has not ended yet"
+
+
+def seen(detail: OperationDetail) -> list[str]:
+    """What was looked at in full; what was seen in part stands among what was not observed."""
+    output = sum(item.size_bytes for item in detail.evidence if item.kind == OUTPUT_KIND)
+    named = {
+        "report": "test report",
+        "workspace": "tree before and after",
+        "output": f"output {words.size(output)}" if output else "no output",
+    }
+    subjects = [one.subject for one in detail.observations if one.state == "seen"]
+    return list(dict.fromkeys(named.get(subject, subject) for subject in subjects)) or ["nothing yet"]
+
+
+def not_seen(detail: OperationDetail) -> tuple[list[str], list[str]]:
+    """Sentences, and what is only named."""
+    missing = detail.verdict.not_observed if detail.verdict else []
+    return [said for said in missing if ":" in said], [said for said in missing if ":" not in said]
+
+
+def where(detail: OperationDetail, now_ms: int) -> list[str]:
+    """Commit, folder and machine, when and how long."""
+    began = f"{words.moment(detail.started_at, now_ms)} ({words.age(detail.started_at, now_ms)})"
+    lasted = "" if detail.duration_us is None else f", {words.length(detail.duration_us)}"
+    place = f"{_folder(detail.cwd)} on {detail.host.name}"
+    return [_git(detail.git, _dirty(detail)) if detail.git else "no git", place, began + lasted]
+
+
+def item_name(item: Item) -> str:
+    """A report by the name that its command gave it, as the reasons do."""
+    return str(item.metadata.get("source") or item.name)
+
+
+def _git(git: Git, dirty: int) -> str:
+    branch = "detached" if git.branch is None else safe.line(git.branch)
+    commit = "no commit yet" if git.commit is None else git.commit[:7]
+    return f"{branch} @ {commit}" + f" + {words.counted(dirty, 'changed file')}" * bool(dirty)
+
+
+def _dirty(detail: OperationDetail) -> int:
+    """How many files differed from the commit before the run, as far as that was seen."""
+    counted = [item.metadata.get("dirtyBefore") for item in detail.evidence if item.kind == CHANGES_KIND]
+    return next((count for count in counted if isinstance(count, int)), 0)
+
+
+def _folder(cwd: Text) -> str:
+    """Below the reader's home as `~`."""
+    folder, home = safe.line(cwd), os.environ.get("HOME", "")
+    if home not in ("", "/") and (folder == home or folder.startswith(home + "/")):
+        return "~" + folder[len(home) :]
+    return folder

@@ -1,0 +1,121 @@
+"""One operation whole: the answer first, then why, then what was not seen, its output, evidence and events."""
+
+from collections.abc import Sequence
+
+import msgspec
+from aiohttp import web
+
+from dre.documentation import telling
+from dre.documentation.findings import findings, outputs
+from dre.domain.workspace import ChangedFile, Changes
+from dre.errors import BlobAltered, BlobMissing
+from dre.ports.event_store import StoredEvent
+from dre.projections.operation_detail import OperationDetail
+from dre.server.incoming import uuid_in_path
+from dre.server.operations import operation_detail
+from dre.server.pages.output import Window, last_lines
+from dre.server.pages.rendering import render
+from dre.server.pages.standing import standing
+from dre.server.workspace import WORKSPACE, Workspace
+from dre.verification import intact
+
+_MOST_FILES = 200
+_LARGEST_CHANGES = 16 << 20
+_LONGEST_BODY = 4000
+_CHANGES = msgspec.json.Decoder(Changes)
+
+
+class _Named(msgspec.Struct):
+    name: str = ""
+    verifier: str = ""
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """
+    An event with what was hashed: the lines of its entry, its salt, its body as far as a page shows it. `of`: which
+    item or verifier it is about.
+    """
+
+    position: int
+    type: str
+    of: str
+    recorded_at: int
+    stream: str
+    entry: Sequence[str]
+    leaf: str
+    salt: str | None
+    body: str | None
+    body_len: int
+    is_cut: bool
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+async def operation(request: web.Request) -> web.Response:
+    stood = await standing(request)
+    detail = await operation_detail(request, uuid_in_path(request))
+    workspace = request.app[WORKSPACE]
+    events = await intact.events_of(workspace.store, detail.id, detail.verdict.id if detail.verdict else None)
+    files, more_files = await _changed(workspace, detail)
+    sentences, named = telling.not_seen(detail)
+    return render(
+        request,
+        "operation.html",
+        stood=stood,
+        detail=detail,
+        verdict=detail.verdict,
+        reasons=telling.reasons(detail),
+        findings=await findings(workspace.blobs, detail, most=20),
+        not_seen=[*sentences, *([", ".join(named)] if named else [])],
+        place=await intact.place(workspace.store, workspace.ledger_id, detail),
+        window=await _output(workspace, detail),
+        no_output=next((one.detail for one in detail.observations if one.subject == "output"), ""),
+        files=files,
+        more_files=more_files,
+        proofs=[_proof(event) for event in events],
+    )
+
+
+async def _output(workspace: Workspace, detail: OperationDetail) -> Window | None:
+    """How the output ended; None where there is none."""
+    found = outputs(detail)
+    return await last_lines(workspace.blobs, found[0]) if found else None
+
+
+async def _changed(workspace: Workspace, detail: OperationDetail) -> tuple[Sequence[ChangedFile], int]:
+    """Which files the run changed, and how many more of them there are."""
+    for item in detail.evidence:
+        if item.kind == telling.CHANGES_KIND and not item.erased:
+            try:
+                changes = _CHANGES.decode(await workspace.blobs.read_all(item.hash, _LARGEST_CHANGES))
+            except (BlobMissing, BlobAltered, msgspec.MsgspecError):
+                return (), 0  # what is altered is not shown as if it were what was recorded
+            return changes.files[:_MOST_FILES], len(changes.files[_MOST_FILES:]) + changes.more
+    return (), 0
+
+
+def _proof(stored: StoredEvent) -> Proof:
+    entry, body = stored.entry, stored.body
+    text = None if body is None else body.decode("utf-8", "surrogateescape")
+    return Proof(
+        position=entry.position,
+        type=entry.type,
+        of=_of(body),
+        recorded_at=entry.recorded_at_us // 1000,
+        stream=entry.stream,
+        entry=entry.encode().decode("ascii", "backslashreplace").splitlines(),
+        leaf=stored.leaf.hex(),
+        salt=None if stored.salt is None else stored.salt.hex(),
+        body=None if text is None else text[:_LONGEST_BODY],
+        body_len=0 if body is None else len(body),
+        is_cut=text is not None and len(text) > _LONGEST_BODY,
+    )
+
+
+def _of(body: bytes | None) -> str:
+    try:
+        named = _NAMED.decode(body or b"{}")
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # altered: that is said where it is checked
+        return ""
+    return named.name or named.verifier

@@ -1,0 +1,227 @@
+// A page that is shown, kept up to date: it listens to the live stream and asks this server for the same page again.
+//
+// What a page looks like is decided in one place, by the server's templates. Nothing that the stream says is ever
+// marked up: it says that something happened, and what a running command prints becomes text.
+"use strict";
+
+(() => {
+  const main = document.getElementById("main");
+  const state = document.getElementById("live");
+  const waiting = document.getElementById("waiting");
+  const operation = main.dataset.operation;
+  const title = document.title;
+  const FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 15000;
+  const LONGEST_SILENCE_MS = 45000; // the server says every 15 s that it is there; a sleeping machine hears nothing
+  const BETWEEN_MS = 500; // from one look at the page to the next
+  const AGES_MS = 60000;
+  const MOST_CHARACTERS = 200000; // of output that arrives
+
+  // Only what this server has rendered goes through here: `load` is the one caller.
+  const policy = window.trustedTypes?.createPolicy("dre", { createHTML: (page) => page });
+
+  let position = Number(main.dataset.position);
+  let generation = Number(main.dataset.generation);
+  let pause = FIRST_PAUSE_MS;
+  let isOver = false;
+
+  function say(word, kind) {
+    if (state.textContent !== word) state.textContent = word;
+    state.className = kind;
+    state.hidden = false;
+  }
+
+  // ---- the stream
+
+  function connect() {
+    const socket = new WebSocket(`ws${location.protocol.slice(4)}//${location.host}/api/v1/stream`);
+    let silence;
+    const end = () => {
+      clearTimeout(silence);
+      socket.onmessage = socket.onclose = null;
+      socket.close();
+      again();
+    };
+    const listen = () => {
+      clearTimeout(silence);
+      silence = setTimeout(end, LONGEST_SILENCE_MS);
+    };
+    socket.onopen = () => subscribe(socket);
+    socket.onmessage = (event) => {
+      listen();
+      take(JSON.parse(event.data), socket);
+    };
+    socket.onclose = end;
+    listen();
+  }
+
+  function subscribe(socket) {
+    const wanted = operation
+      ? { channels: ["operations", "evidence", "verification", "logs"], operations: [operation] }
+      : { types: ["operation.started", "operation.completed", "operation.interrupted", "verification.complete"] };
+    const from = position === null ? {} : { after: position, generation };
+    socket.send(JSON.stringify({ type: "subscribe", ...wanted, ...from }));
+  }
+
+  function take(message, socket) {
+    if (Number.isInteger(message.position)) position = message.position;
+    switch (message.type) {
+      case "subscribed":
+        pause = FIRST_PAUSE_MS;
+        generation = message.generation;
+        if (position === null) position = message.head.position;
+        say("live", "live");
+        break;
+      case "heartbeat":
+      case "cut":
+        break;
+      case "error": // the history that this page was made from is not there any more
+        if (position === null) break;
+        position = null;
+        subscribe(socket);
+        refresh();
+        break;
+      case "operation.output":
+        arrive(message.data);
+        break;
+      default:
+        refresh();
+    }
+  }
+
+  async function again() {
+    if (isOver) return;
+    say("reconnecting", "");
+    await after(pause * (0.5 + Math.random()));
+    pause = Math.min(2 * pause, LONGEST_PAUSE_MS);
+    await refresh(); // a socket does not say why it was refused: this does
+    if (!isOver) connect();
+  }
+
+  function over() {
+    isOver = true;
+    say("session over: reload", "over");
+  }
+
+  // ---- the page
+
+  let asked = false;
+  let looking = null;
+
+  // Looks again soon; whatever happens meanwhile is one more look, not many.
+  function refresh() {
+    asked = true;
+    looking ??= look().finally(() => (looking = null));
+    return looking;
+  }
+
+  async function look() {
+    while (asked && !isOver) {
+      if (document.hidden) return; // `visibilitychange` goes on
+      asked = false;
+      const page = await load();
+      if (page) (operation ? showOperation : showList)(page);
+      await after(BETWEEN_MS);
+    }
+  }
+
+  async function load() {
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      if (answer.status === 401) return over();
+      if (!answer.ok) return null;
+      const page = await answer.text();
+      return new DOMParser().parseFromString(policy ? policy.createHTML(page) : page, "text/html");
+    } catch {
+      return null; // the stream's end says so too, and comes back
+    }
+  }
+
+  // What a reader has opened stays open, and what arrives stays where it is.
+  const keeping = {
+    beforeAttributeUpdated: (name, node) => !(name === "open" && node.localName === "details"),
+    beforeNodeMorphed: (node, fresh) => node.id !== "arriving" || fresh.id !== "arriving",
+  };
+
+  function showOperation(page) {
+    const fresh = page.getElementById("main");
+    Idiomorph.morph(main, [...fresh.childNodes], { morphStyle: "innerHTML", callbacks: keeping });
+    document.title = page.title;
+  }
+
+  // Rows that are there change where they are; new ones wait, so that nothing moves while somebody reads.
+  let fresh = null;
+
+  function showList(page) {
+    const shown = document.getElementById("operations");
+    const rows = [...page.getElementById("operations").children];
+    fresh = page.getElementById("list");
+    if (shown.children.length === 0) return showFresh();
+    for (const row of rows) {
+      const known = document.getElementById(row.id);
+      if (known) Idiomorph.morph(known, row);
+    }
+    const oldest = rows.length ? Number(rows.at(-1).dataset.at) : 0;
+    const ids = new Set(rows.map((row) => row.id));
+    for (const row of shown.children) row.classList.toggle("gone", !ids.has(row.id) && Number(row.dataset.at) > oldest);
+    count(rows.filter((row) => !document.getElementById(row.id)).length, rows.length);
+  }
+
+  function count(number, most) {
+    waiting.hidden = number === 0;
+    waiting.textContent = `${number}${number && number === most ? "+" : ""} new`;
+    document.title = number ? `(${number}) ${title}` : title;
+  }
+
+  function showFresh() {
+    const known = new Set([...document.getElementById("operations").children].map((row) => row.id));
+    Idiomorph.morph(document.getElementById("list"), fresh, { morphStyle: "outerHTML" });
+    count(0, 0);
+    return [...document.getElementById("operations").children].find((row) => !known.has(row.id));
+  }
+
+  waiting?.addEventListener("click", () => {
+    const first = showFresh();
+    window.scrollTo(0, 0);
+    first?.querySelector("a").focus({ preventScroll: true });
+  });
+
+  // ---- output as it arrives
+
+  const ESCAPES = /\x1b(?:\[[0-?]*[ -\/]*[@-~]|[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)|[ -\/]*[0-Z\\`-~])/g;
+  const UNFINISHED = /\x1b(?:\[[0-?]*[ -\/]*|[\]PX^_][^\x07\x1b\x9c]*\x1b?|[ -\/]*)$/;
+  const CONTROLS = /[\0-\x08\x0b-\x1f\x7f-\x9f]/g;
+  const INVISIBLE =
+    /[\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+  const LONGEST_ESCAPE = 4096;
+  let held = ""; // the beginning of an escape, whose end is still to come
+
+  function readable(text) {
+    let whole = (held + text).replace(/\r\n/g, "\n").replace(ESCAPES, "");
+    held = UNFINISHED.exec(whole)?.[0] ?? (whole.endsWith("\r") ? "\r" : "");
+    if (held.length > LONGEST_ESCAPE) held = "";
+    whole = whole.slice(0, whole.length - held.length);
+    return whole
+      .replace(CONTROLS, (found) => (found < " " ? String.fromCharCode(0x2400 + found.charCodeAt(0)) : "\ufffd"))
+      .replace(INVISIBLE, (found) => `<U+${found.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}>`);
+  }
+
+  function arrive({ operationId, offset, text }) {
+    const shown = document.getElementById("arriving");
+    if (!shown || operationId !== operation) return;
+    if (shown.hidden && offset > 0) shown.append("… what came before is shown when the command has ended\n");
+    shown.hidden = false;
+    const isAtEnd = shown.scrollHeight - shown.scrollTop - shown.clientHeight < 40;
+    shown.append(readable(text));
+    shown.normalize();
+    const all = shown.firstChild;
+    if (all.length > MOST_CHARACTERS) all.deleteData(0, all.length - MOST_CHARACTERS / 2);
+    if (isAtEnd) shown.scrollTop = shown.scrollHeight;
+  }
+
+  const after = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+  setInterval(refresh, AGES_MS);
+  say("connecting", "");
+  connect();
+})();

@@ -1,0 +1,158 @@
+"""Pages that are kept up to date while somebody looks at them."""
+
+import re
+
+import msgspec
+from playwright.async_api import expect
+from server.pages.facts import Facts
+from server.pages.visiting import Visitor
+from server.served import Served
+
+from dre.server.live import LIVE
+from dre.server.stream.ring import Entry
+
+
+async def test_an_operation_arrives_while_it_runs_and_gets_its_verdict(visitor: Visitor) -> None:
+    page = await visitor.visit()
+    await expect(page.locator("#live")).to_have_text("live")
+
+    await visitor.wrap("sh", "-c", "echo hello")
+
+    row = page.locator("#operations li")
+    await expect(row).to_have_count(1)
+    await expect(row.locator(".command")).to_have_text("sh -c 'echo hello'")
+    await expect(row.locator(".verdict")).to_contain_text("passed", timeout=15_000)
+
+    await row.locator("a").click()
+    await expect(page.locator("h1")).to_have_text("sh -c 'echo hello'")
+    await expect(page.locator(".output .line").first).to_contain_text("hello")
+
+
+async def test_new_rows_wait_behind_a_button_and_known_ones_change_where_they_are(
+    visitor: Visitor, facts: Facts
+) -> None:
+    running = await facts.begin("make first")
+    page = await visitor.visit()
+    row = page.locator(f"#o{running}")
+    await expect(row).to_contain_text("running")
+    await expect(page.locator("#live")).to_have_text("live")
+    before = await row.bounding_box()
+    button = page.locator("#waiting")
+    await expect(button).to_be_hidden()
+
+    await facts.run("make second")
+    await facts.run("make third", exit_code=1)
+    await facts.end(running, output=b"done\n")
+
+    await expect(button).to_have_text("2 new")
+    await expect(page).to_have_title(re.compile(r"^\(2\) "))
+    await expect(row).to_contain_text("passed")
+    await expect(page.locator("#operations li")).to_have_count(1)
+    assert await row.bounding_box() == before
+
+    await button.click()
+
+    await expect(page.locator("#operations .command")).to_have_text(["make third", "make second", "make first"])
+    await expect(button).to_be_hidden()
+    await expect(page.locator("#operations .command").first).to_be_focused()
+
+
+async def test_a_row_that_no_longer_fits_the_filter_says_so(visitor: Visitor, facts: Facts) -> None:
+    id = await facts.begin("make first")
+    page = await visitor.visit("/?status=running")
+    await expect(page.locator("#live")).to_have_text("live")
+
+    await facts.end(id)
+
+    await expect(page.locator(f"#o{id}")).to_have_class("gone")
+
+
+async def test_an_operation_gets_its_end_under_the_eyes_of_who_reads_it(visitor: Visitor, facts: Facts) -> None:
+    id = await facts.begin("make slow")
+    page = await visitor.visit(f"/operations/{id}")
+    await expect(page.locator(".headline")).to_contain_text("running")
+    await expect(page.locator("#live")).to_have_text("live")
+    summary = page.locator(".events summary").first
+    await summary.click()
+    await expect(summary).to_be_focused()
+
+    await facts.end(id, exit_code=2, output=b"one\ntwo\n")
+
+    await expect(page.locator(".headline")).to_contain_text("failed")
+    await expect(page.locator(".output .line")).to_have_count(2)
+    await expect(page.locator(".events details").first).to_have_attribute("open", "")
+    await expect(summary).to_be_focused()
+    await expect(page).to_have_title(re.compile("^failed"))
+
+
+def _printed(id: object, offset: int, text: str) -> Entry:
+    message = {
+        "type": "operation.output",
+        "data": {"operationId": str(id), "output": "output", "offset": offset, "text": text},
+    }
+    return Entry(
+        message=msgspec.json.encode(message),
+        type="operation.output",
+        channel="logs",
+        project="default",
+        operation=str(id),
+    )
+
+
+async def test_output_is_seen_arriving_as_text_without_escapes(visitor: Visitor, facts: Facts, served: Served) -> None:
+    id = await facts.begin("make slow")
+    page = await visitor.visit(f"/operations/{id}")
+    await expect(page.locator("#live")).to_have_text("live")
+    arriving = page.locator("#arriving")
+    await expect(arriving).to_be_hidden()
+    say = served.served.app[LIVE].broadcast.say
+
+    say(_printed(id, 0, "one \x1b[31mred\x1b[0m\r\n\x1b]0;tit"))
+    say(_printed(id, 30, "le\x07<b>two</b> \u202egnp\x9b\x08"))
+
+    await expect(arriving).to_have_text("one red\n<b>two</b> <U+202E>gnp\ufffd␈", use_inner_text=True)
+    await expect(arriving.locator("*")).to_have_count(0)
+
+    await facts.end(id, output=b"whole\n")
+
+    await expect(page.locator(".output .line")).to_have_text("whole")
+    await expect(arriving).to_have_count(0)
+
+
+async def test_output_that_came_before_the_page_is_said_to_be_missing(
+    visitor: Visitor, facts: Facts, served: Served
+) -> None:
+    id = await facts.begin("make slow")
+    page = await visitor.visit(f"/operations/{id}")
+    await expect(page.locator("#live")).to_have_text("live")
+
+    served.served.app[LIVE].broadcast.say(_printed(id, 4096, "later\n"))
+
+    await expect(page.locator("#arriving")).to_contain_text("what came before is shown when the command has ended")
+
+
+async def test_a_session_that_is_over_says_so_and_ends(visitor: Visitor, served: Served) -> None:
+    page = await visitor.visit()
+    await expect(page.locator("#live")).to_have_text("live")
+
+    await visitor.end_sessions()
+    served.served.app[LIVE].broadcast.pulse(lambda _: False)
+
+    await expect(page.locator("#live")).to_contain_text("session over")
+    visitor.forgive("401")
+
+
+async def test_a_cut_line_is_said_and_what_came_meanwhile_is_there_afterwards(
+    visitor: Visitor, facts: Facts, served: Served
+) -> None:
+    page = await visitor.visit()
+    state = page.locator("#live")
+    await expect(state).to_have_text("live")
+
+    for listener in list(served.served.app[LIVE].listeners):
+        listener.leave()
+
+    await expect(state).to_have_text("reconnecting")
+    await facts.run("make meanwhile")
+    await expect(state).to_have_text("live")
+    await expect(page.locator("#operations .command")).to_have_text(["make meanwhile"])
