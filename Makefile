@@ -9,6 +9,7 @@ UV := .tools/bin/uv
 BIN := .venv/bin
 BENCHES := wrap append cli
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+PORT ?= 8420
 TEST_JOBS ?= 4
 TEST_ARGS ?=
 
@@ -31,8 +32,8 @@ help: ## List these targets
 build: $(VENV) ## Make .venv/ with .venv/bin/dre, byte-compiled
 	@$(BIN)/python -m compileall -q dre
 
-run: build ## Record a first operation in build/demo, show its verdict, prove its history
-	@sh examples/first-run.sh
+run: build ## Record a first operation in build/demo, prove its history, serve it on PORT until Ctrl-C
+	@sh examples/first-run.sh $(PORT)
 
 test: lint ## Build, then check style, types and import contracts, then run every test
 	$(BIN)/python -m pytest -n $(TEST_JOBS) $(TEST_ARGS)

@@ -15,6 +15,8 @@ Every error DRE raises on purpose, in one tree.
     │   ├── LedgerBehind                ledger_behind         1   older than, or other than, what this machine has seen
     │   ├── LedgerCopied                ledger_copied         3   a copy of a ledger that still stands elsewhere
     │   └── LedgerAltered               ledger_altered        1   the stored history contradicts its own hashes
+    ├── HistoryDiffers                  history_differs       1   a position that this history does not have (any more)
+    ├── ChainBroken                     chain_broken          1   what was received does not hang together
     ├── BodyRefused                     body_refused          2   bytes that are no format-v1 body
     ├── BlobMissing                     blob_missing          1   evidence that is not where it was put
     ├── BlobAltered                     blob_altered          1   evidence that is not what was put there
@@ -108,6 +110,22 @@ class LedgerAltered(LedgerError):
     """The first wrong place, where one is known."""
 
     code = "ledger_altered"
+    exit_status = 1
+
+    def __init__(self, message: str, *, position: int | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.position = position
+
+
+class HistoryDiffers(DREError):
+    code = "history_differs"
+    exit_status = 1
+
+
+class ChainBroken(DREError):
+    """The first position that is wrong in what a server sent, or missing."""
+
+    code = "chain_broken"
     exit_status = 1
 
     def __init__(self, message: str, *, position: int | None = None, hint: str | None = None) -> None:

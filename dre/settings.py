@@ -98,6 +98,36 @@ KEYS: dict[str, Key] = {
 }
 
 
+# What DRE reads from nobody's repository, also before there is a setting of that kind: with it a repository could send
+# evidence elsewhere, sign in another's name, run something, or have less replaced.
+NEVER_IN_A_WORKSPACE = frozenset(
+    (
+        "server",
+        "servers",
+        "remote",
+        "remotes",
+        "forwardingkey",
+        "keys",
+        "signing",
+        "encryption",
+        "token",
+        "tokens",
+        "credentials",
+        "auth",
+        "secrets",
+        "command",
+        "commands",
+        "hook",
+        "hooks",
+        "plugin",
+        "plugins",
+        "extension",
+        "extensions",
+        "redaction",
+    )
+)
+
+
 def config_home(environment: Mapping[str, str]) -> str:
     return _xdg(environment, "XDG_CONFIG_HOME", ".config")
 
@@ -171,7 +201,10 @@ def check(key: Key, value: Any, *, where: str) -> Any:
     return value
 
 
-def find_key(name: str) -> Key:
+def find_key(name: str, scope: Scope | None = None) -> Key:
+    """`scope`: where it is to be written. Raises NotFound, and ConfigurationError for what may not stand there."""
+    if scope == "workspace":
+        _refuse_in_workspace("dre config set", name)
     if name not in KEYS:
         raise NotFound(f"there is no setting {name}", hint="one of: " + ", ".join(KEYS))
     return KEYS[name]
@@ -211,6 +244,8 @@ def read_document(path: str, text: bytes, scope: Scope) -> dict[str, Any]:
         if section == "$schema":
             continue
         if not any(name.startswith(f"{section}.") for name in KEYS):
+            if scope == "workspace":
+                _refuse_in_workspace(f"{path} line {lines.get(section, 1)}", section)
             _refuse_unknown(path, lines, section)
         if not isinstance(fields, dict):
             raise ConfigurationError(f"{path} line {lines.get(section, 1)}: {section} is a JSON object of settings")
@@ -221,19 +256,34 @@ def read_document(path: str, text: bytes, scope: Scope) -> dict[str, Any]:
 
 def _one(path: str, lines: Mapping[str, int], name: str, value: Any, scope: Scope) -> Any:
     where = f"{path} line {lines.get(name, 1)}"
+    if scope == "workspace":
+        _refuse_in_workspace(where, name)
     if name not in KEYS:
         _refuse_unknown(path, lines, name)
-    if scope not in KEYS[name].scopes:
-        raise ConfigurationError(
-            f"{where}: {name} may not be set by a workspace: whoever wrote the repository could abuse it",
-            hint=f"dre config set --user {name} VALUE",
-        )
     return check(KEYS[name], value, where=where)
 
 
-def _refuse_unknown(path: str, lines: Mapping[str, int], name: str) -> None:
+def _refuse_in_workspace(where: str, name: str) -> None:
+    """By its name, whether there is such a setting or not: a newer DRE that has one will not read it there either."""
+    key = KEYS.get(name)
+    section = name.partition(".")[0].lower()
+    if "workspace" in key.scopes if key else section not in NEVER_IN_A_WORKSPACE:
+        return
+    own = "your own file, $XDG_CONFIG_HOME/dre/config.json (~/.config/dre/config.json)"
     raise ConfigurationError(
-        f"{path} line {lines.get(name, 1)}: there is no setting {name}", hint="dre config list shows them all"
+        f"{where}: {name} may not be set by a workspace: whoever wrote the repository could abuse it",
+        hint=f"dre config set --user {name} VALUE" if key else f"only {own}, may; this DRE knows no such setting",
+    )
+
+
+def _refuse_unknown(path: str, lines: Mapping[str, int], name: str) -> None:
+    import difflib  # noqa: PLC0415 - 3 ms, for who mistyped
+
+    known = KEYS if "." in name else dict.fromkeys(key.partition(".")[0] for key in KEYS)
+    close = difflib.get_close_matches(name, known, 1)
+    raise ConfigurationError(
+        f"{path} line {lines.get(name, 1)}: there is no setting {name}",
+        hint=(f"did you mean {close[0]}? " if close else "") + "dre config list shows them all",
     )
 
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Records a first real operation, shows whether to believe it, and proves its history: what `make run` does.
+# Records a first real operation, shows whether to believe it, proves its history, and serves it until Ctrl-C: what
+# `make run` does. The port is 8420, or the first argument.
 #
 # Everything happens in build/demo, made anew each time: a small project in a git repository of its own, and a HOME of
 # its own, so nothing of yours is read or written.
@@ -31,3 +32,15 @@ dre show
 
 say dre ledger verify
 dre ledger verify
+
+# Whoever opens the page sees something arrive.
+python "$root/examples/arriving.py" >/dev/null 2>&1 &
+watching=$!
+trap 'kill "$watching" 2>/dev/null || true' EXIT
+
+# On a terminal the server is a job of its own, so that Ctrl-C ends it and nothing else: make then ends well.
+if [ -t 0 ]; then set -m; fi
+port=${1:-8420}
+say dre serve --port "$port"
+echo '(the second line opens your browser once; Ctrl-C ends it)'
+dre serve --port "$port"

@@ -25,7 +25,10 @@ class Appender:
     """
 
     def __init__(self, store: EventStore, committed: Callable[[Entry], None] = lambda _newest: None) -> None:
-        """`committed` hears of the newest entry of each batch, once it is durable."""
+        """
+        `committed` hears of the newest entry of each batch, once it is durable. What it raises undoes nothing and
+        stops nobody: it is told to the event loop, as every error is that no caller waits for.
+        """
         self._store, self._committed = store, committed
         self._waiting: deque[tuple[Append, asyncio.Future[Receipt | Refused]]] = deque()
         self._writer: asyncio.Task[None] | None = None
@@ -78,8 +81,13 @@ class Appender:
             if isinstance(answer, Receipt) and not answer.repeated
             for entry in answer.entries
         ]
-        if new:
+        if not new:
+            return
+        try:
             self._committed(max(new, key=lambda entry: entry.position))
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for the next batch are not its audience
+            said = {"message": "a commit is durable, but who should hear of it failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(said)
 
     def _take(self) -> list[tuple[Append, "asyncio.Future[Receipt | Refused]"]]:
         batch: list[tuple[Append, asyncio.Future[Receipt | Refused]]] = []

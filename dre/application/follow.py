@@ -93,8 +93,9 @@ class Following:
         if not behind:
             return True
         low = min(map(self._at, behind))
-        async for page in self._store.read(low, size, page=PAGE):
-            if page[0].entry.position != low + 1:
+        async for whole in self._store.read(low, size, page=PAGE):
+            page = _up_to_a_hole(whole, low + 1)
+            if not page:
                 break
             readable, error = _decode(page)
             for follower in behind:
@@ -131,6 +132,12 @@ class Following:
             self._places[follower.name] = new
         else:  # another process was faster: its rows stand, ours were not written
             self._places[follower.name] = await self._tables.prepare(follower.name, follower.version, follower.row)
+
+
+def _up_to_a_hole(page: Sequence[StoredEvent], first: int) -> Sequence[StoredEvent]:
+    """What follows `first` without a gap. Where an event is missing, the page after this one begins with the hole."""
+    there = next((at for at, stored in enumerate(page) if stored.entry.position != first + at), len(page))
+    return page[:there]
 
 
 def _decode(page: Sequence[StoredEvent]) -> tuple[list[Recorded], str | None]:

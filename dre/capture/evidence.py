@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from dre.capture import observed
-from dre.capture.environment import observe
+from dre.capture.environment import observe, told_tools
 from dre.capture.facts import Described, ended_wall_ns
 from dre.capture.output import Output
 from dre.capture.recording import Late, Recording
@@ -25,7 +25,7 @@ _JSON = msgspec.json.Encoder(order="sorted")
 class Item(msgspec.Struct, frozen=True):
     """
     On its way to be evidence. `chunks` is read once, and `tally` knows then what was redacted; `still_good` is asked
-    after that, and an item for which it is False is not used.
+    at the end of that, and nothing is stored of an item for which it is False.
     """
 
     evidence_type: EvidenceType
@@ -83,12 +83,14 @@ def gather(
     """Looks at everything; what is large is read when the item is. `close` afterwards."""
     seen = look(spool, recording, redactor, later)
     reports, said = _reports(recording, globs)
+    environment = observe(recording, redactor, seen.git_version)
+    tools: Metadata = {"tools": told_tools(environment.tools)} if environment.tools else {}
     items = [
         *_output(spool, recording, redactor),
         *late_output(spool, late, redactor),
         *(_report(number, report, redactor) for number, report in enumerate(reports, 1)),
         *_changes(seen),
-        _document("environment", "environment.json", "environment", observe(recording, redactor, seen.git_version)),
+        _document("environment", "environment.json", "environment", environment, tools),
     ]
     if described.whole_argv is not None:
         items.append(_document("environment", "argv.json", "argv", described.whole_argv))
@@ -106,15 +108,27 @@ async def keep(blobs: BlobStore, items: Sequence[Item]) -> tuple[list[Kept], lis
     kept: list[Kept] = []
     said: list[Observation] = []
     for item in items:
-        blob = await blobs.put(item.chunks)
         source = item.metadata.get("source")
-        if not item.still_good():
+        try:
+            blob = await blobs.put(_while_good(item))
+        except _Stale:
             said.append(Observation("report", "stale", f"{source} changed while it was read: not used"))
             continue
         if source is not None:
             said.append(Observation("report", "seen", f"{source}, written in this run"))
         kept.append(Kept(item, blob))
     return kept, said
+
+
+class _Stale(Exception):
+    """It is not what it was when it was found."""
+
+
+def _while_good(item: Item) -> Iterator[bytes]:
+    """Ends in an error where it is not: a store that has no end of it names nothing."""
+    yield from item.chunks
+    if not item.still_good():
+        raise _Stale
 
 
 def late_output(spool: Spool, late: Late, redactor: Redactor) -> Iterator[Item]:

@@ -128,6 +128,8 @@ def ended_fact(
 def why_interrupted(recording: Recording) -> str:
     if recording.machine_stopped:
         return "the machine stopped while it was recorded"
+    if recording.rescued:
+        return "the recording was deleted or replaced; it was written again from what the recorder still held"
     if recording.exit is None:
         if recording.ran or (recording.start.workspace == "yes") == (recording.before is not None):
             return "the recorder was killed"

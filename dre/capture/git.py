@@ -47,7 +47,7 @@ class Git:
             "LC_ALL": "C",
         }
 
-    def ask(self, *words: str, fails: bool = False) -> tuple[bytes, str]:
+    def ask(self, *words: str | bytes, fails: bool = False) -> tuple[bytes, str]:
         """What it answered, and what it complained of. Raises GitRefused (not for a failure that is an answer too)."""
         try:
             asked = subprocess.run(
@@ -59,16 +59,16 @@ class Git:
                 timeout=PATIENCE_S,
             )
         except subprocess.TimeoutExpired:
-            raise GitRefused(f"git {words[0]} took longer than {PATIENCE_S} s") from None
+            raise GitRefused(f"git {_first(words)} took longer than {PATIENCE_S} s") from None
         except OSError as error:
             raise GitRefused(f"git cannot be run: {error.strerror}") from None
         complaint = asked.stderr.decode("utf-8", "backslashreplace").strip()
         if asked.returncode and not fails:
-            raise GitRefused(f"git {words[0]}: {_first_line(complaint) or f'ended with {asked.returncode}'}")
+            raise GitRefused(f"git {_first(words)}: {_first_line(complaint) or f'ended with {asked.returncode}'}")
         return asked.stdout, complaint
 
     @contextmanager
-    def talk(self, *words: str) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    def talk(self, *words: str | bytes) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         """Its input and its output; whatever is left unread is not waited for."""
         try:
             process = subprocess.Popen(
@@ -86,7 +86,7 @@ class Git:
             finally:
                 process.kill()
 
-    def _words(self, words: Sequence[str]) -> list[str | bytes]:
+    def _words(self, words: Sequence[str | bytes]) -> list[str | bytes]:
         return ["git", *_CAREFUL, "-C", self.top, *words]
 
 
@@ -125,6 +125,10 @@ def _quoted(path: str) -> str:
         return path
     escaped = path.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _first(words: Sequence[str | bytes]) -> str:
+    return os.fsdecode(words[0])
 
 
 def _first_line(complaint: str) -> str:

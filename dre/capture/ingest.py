@@ -152,7 +152,7 @@ class _Ingest:
     async def _record(self, recording: Recording, described: Described, redactor: Redactor, boot_id: str) -> Ingested:
         late = await self._late()
         others = await find_neighbours(self._home, self._spool, recording, self._into.store, boot_id)
-        later = later_tree(self._home, others, ended_wall_ns(recording))
+        later = later_tree(self._home, others.found, ended_wall_ns(recording))
         globs = self._rules.report_globs
         gathered = await asyncio.to_thread(gather, self._spool, recording, described, late, redactor, later, globs)
         try:
@@ -160,8 +160,11 @@ class _Ingest:
         finally:
             gathered.close()
         said = [*gathered.observations, *reports, *observed.of_late(late)]
-        if count := beside(others, self._spool, recording):
+        if count := beside(others.found, self._spool, recording):
             detail = f"{count} other recorded commands ran in this work tree at the same time: changes may be theirs"
+            said.append(Observation("workspace", "partial", detail))
+        if others.more:
+            detail = f"{others.more} other recordings wait and were not looked at: changes may be theirs"
             said.append(Observation("workspace", "partial", detail))
         ended = ended_fact(self._id, recording, gathered.tree_after)
         await self._append(lambda known: self._whole(known, kept, ended, late, said))

@@ -15,13 +15,16 @@ from dre.capture.spool import JOURNAL, LATE_JOURNAL, LATE_OUTPUT, NEEDLES, OUTPU
 from dre.shim import journal as kinds
 from dre.shim.command import SIZE as REPORT_BYTES
 from dre.shim.ends import LARGEST_FILE
+from dre.shim.spool import RESCUED
 from dre.shim.stream import ROOM
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
-_OUTPUT = struct.Struct("<BI")
+PIECE = struct.Struct("<BI")
+"""Of output: from which descriptor, how many bytes."""
+
 _END = struct.Struct("<QQ")
 _SIZES = {
-    kinds.OUTPUT: (_OUTPUT.size,),
+    kinds.OUTPUT: (PIECE.size,),
     kinds.SIGNAL: (5,),
     kinds.WINSIZE: (4,),
     kinds.STOPPED: (1,),
@@ -126,6 +129,7 @@ class _Story:
             closed_wall_ns=closed,
             machine_stopped=self.start.boot != boot_id,
             ran=self.ran,
+            rescued=self._spool.holds(RESCUED),
         )
 
     def why_unready(self) -> Exception:
@@ -139,6 +143,8 @@ class _Story:
     def settled(self, boot_id: str) -> Recording:
         """Nobody writes any more: either it has its end, or it was cut off."""
         recording = self.told("complete" if self.end and self.exit and self.exit.seen else "interrupted", boot_id)
+        if recording.rescued:  # what else its command did to it, nobody saw
+            recording = msgspec.structs.replace(recording, state="interrupted")
         raw = _size(self._spool, OUTPUT)
         if recording.machine_stopped:
             if raw >= recording.kept:
@@ -216,7 +222,7 @@ class _Story:
 
 
 def _piece(payload: bytes) -> tuple[int, int]:
-    number, length = _OUTPUT.unpack(payload)
+    number, length = PIECE.unpack(payload)
     if number not in (1, 2) or length == 0:
         raise ValueError(f"{length} bytes of descriptor {number} are no output")
     return number, length
@@ -233,7 +239,7 @@ def _read_late(spool: Spool) -> Late:
             if frame.kind == kinds.END:
                 end = _END.unpack(frame.payload)
             else:
-                pieces.add(frame.at_ns, *_OUTPUT.unpack(frame.payload))
+                pieces.add(frame.at_ns, *PIECE.unpack(frame.payload))
         raw = _size(spool, LATE_OUTPUT)
         if raw < pieces.total or (end and raw != end[0]):
             raise frames.refused(f"{pieces.total} bytes have a place, {LATE_OUTPUT} holds {raw}")

@@ -88,6 +88,7 @@ def read_start(payload: bytes, operation_id: UUID) -> Start:
         timeout_us=named.number("timeout_us"),
         workspace=_WORKSPACE[named.among("workspace", *_WORKSPACE)],
         ci=named.maybe("ci") == b"1",
+        id_file=_absolute(named.one("id_file")) if named.all("id_file") else b"",
     )
     return _checked(start)
 

@@ -18,6 +18,8 @@ from dre.domain.operation import OperationCompleted, OperationInterrupted, Opera
 from dre.errors import DREError, SpoolRefused
 from dre.ports.event_store import EventStore
 
+LOOKED_AT = 32
+"""Spools on each side of one: of hundreds that wait, no single ingest opens more."""
 _LOOKED_BACK = 500
 _WAITED_FOR_MS = 3600 * 1000
 _TYPES = {OperationStarted.type, OperationCompleted.type, OperationInterrupted.type}
@@ -34,17 +36,25 @@ class Neighbour(msgspec.Struct, frozen=True):
     tree_ns: int
 
 
+class Neighbours(msgspec.Struct, frozen=True):
+    """`more`: how many others wait and were not looked at."""
+
+    found: tuple[Neighbour, ...] = ()
+    more: int = 0
+
+
 async def find_neighbours(
     spools: Spools, spool: Spool, recording: Recording, store: EventStore, boot_id: str
-) -> list[Neighbour]:
+) -> Neighbours:
     """Those that wait in spools, and those that were recorded lately."""
     if recording.before is None:
-        return []
+        return Neighbours()
     top = recording.before.top
     found = {one.id: one for one in await _recorded(store, top)}
-    found.update((one.id, one) for one in _waiting(spools, spool.id, top, ended_wall_ns(recording), boot_id))
+    waiting = _waiting(spools, spool.id, top, ended_wall_ns(recording), boot_id)
+    found.update((one.id, one) for one in waiting.found)
     found.pop(spool.id, None)
-    return list(found.values())
+    return Neighbours(tuple(found.values()), waiting.more)
 
 
 def beside(neighbours: Sequence[Neighbour], spool: Spool, recording: Recording) -> int:
@@ -81,8 +91,12 @@ def is_needed(spools: Spools, spool: Spool, boot_id: str, now_ms: int) -> bool:
         return False  # it is history already, and of no use to another
     if before is None or not before.tree:
         return False
-    older = [id for id in spools.ids() if id < spool.id and now_ms - (id.int >> 80) < _WAITED_FOR_MS]
-    return any(_ended_before(spools, id, before, boot_id) for id in older)
+    older = [id for id in spools.ids() if id < spool.id and now_ms - _began_ms(id) < _WAITED_FOR_MS]
+    if any(_ended_before(spools, id, before, boot_id) for id in older[-LOOKED_AT:]):
+        return True
+    return (
+        len(older) > LOOKED_AT
+    )  # it may be that of one of these: what is kept too long costs room, and only for an hour
 
 
 def _ended_before(spools: Spools, id: UUID, before: Before, boot_id: str) -> bool:
@@ -91,6 +105,9 @@ def _ended_before(spools: Spools, id: UUID, before: Before, boot_id: str) -> boo
         if other is None:
             return False
         with closing(other):
+            opening = read_opening(other)[1]
+            if opening is None or opening.top != before.top:
+                return False
             recording = read_recording(other, boot_id)
     except (SpoolRefused, NothingRan):
         return False  # it will never be history
@@ -133,22 +150,44 @@ def _of_fact(fact: OperationStarted, ended_ns: int) -> Neighbour:
     return Neighbour(fact.id, fact.parent, fact.timestamp * 1_000_000, ended_ns, tree, taken_at * 1_000_000)
 
 
-def _waiting(spools: Spools, than: UUID, top: bytes, until_ns: int, boot_id: str) -> Iterator[Neighbour]:
-    """In the order of their beginnings, up to the first whose tree is of any use to who ended at `until_ns`."""
-    for id in spools.ids():
-        try:
-            other = spools.open(id)
-        except SpoolRefused:
-            continue
-        if other is None:
-            continue
-        with closing(other), suppress(SpoolRefused):
-            start, before = read_opening(other)
-            if start and before and before.top == top:
-                ended_ns = _ended_ns(other, boot_id) if id < than else 0
-                yield Neighbour(id, start.parent, start.wall_ns, ended_ns, before.tree, before.wall_ns)
-                if id > than and before.tree and before.wall_ns >= until_ns:
-                    return
+def _waiting(spools: Spools, than: UUID, top: bytes, until_ns: int, boot_id: str) -> Neighbours:
+    """
+    The nearest on each side: those that began before it; while it ran; and after its end, the latter in their order up
+    to the first whose tree is of any use to it.
+    """
+    ids = [id for id in spools.ids() if id != than]
+    before = [id for id in ids if id < than]
+    beside = [id for id in ids if id > than and _began_ms(id) * 1_000_000 <= until_ns]
+    behind = ids[len(before) + len(beside) :]
+    found: list[Neighbour] = []
+    more = max(0, len(before) - LOOKED_AT) + max(0, len(beside) - LOOKED_AT)
+    for id in (*before[-LOOKED_AT:], *beside[:LOOKED_AT]):
+        found += _read(spools, id, top, boot_id if id < than else None)
+    for id in behind[:LOOKED_AT]:
+        found += (one := _read(spools, id, top, None))
+        if one and one[0].tree and one[0].tree_ns >= until_ns:
+            return Neighbours(tuple(found), more)
+    return Neighbours(tuple(found), more + max(0, len(behind) - LOOKED_AT))
+
+
+def _read(spools: Spools, id: UUID, top: bytes, boot_id: str | None) -> list[Neighbour]:
+    """Nothing for one in another work tree, or that nobody can read. `boot_id`: where it matters when it ended."""
+    try:
+        other = spools.open(id)
+    except SpoolRefused:
+        return []
+    if other is None:
+        return []
+    with closing(other), suppress(SpoolRefused):
+        start, before = read_opening(other)
+        if start and before and before.top == top:
+            ended_ns = _ended_ns(other, boot_id) if boot_id else 0
+            return [Neighbour(id, start.parent, start.wall_ns, ended_ns, before.tree, before.wall_ns)]
+    return []
+
+
+def _began_ms(id: UUID) -> int:
+    return id.int >> 80
 
 
 def _ended_ns(spool: Spool, boot_id: str) -> int:

@@ -42,6 +42,18 @@ def configured(source: str) -> Pattern:
         ) from None
 
 
+def may_span_lines(source: str) -> bool:
+    """Whether a pattern of the user's could match across the end of a line; rather yes than no."""
+    return _LINE_ENDS.search(source) is not None
+
+
+def may_go_on(data: bytes, end: int) -> int:
+    """Where a built-in pattern begins whose secret may still follow on the next line; `end` where none does."""
+    before = max(0, end - _LONGEST_BEGUN)
+    found = _BEGUN.search(data[before:end])
+    return end if found is None else before + int(found.start())
+
+
 def private_key_end(data: bytes, start: int) -> int:
     """Where the key that begins at `start` ends: with its last line, or where what follows can no longer be a key."""
     limit = min(len(data), start + LONGEST_KEY)
@@ -58,6 +70,11 @@ def _random(found: bytes) -> bool:
     return any(48 <= byte <= 57 for byte in found) and any(65 <= byte <= 90 for byte in found)
 
 
+_LINE_ENDS = re2.compile(r"\\[snrvDWpPCQxo0]|\[\^|\[\[|\(\?[a-zA-Z-]*s|[\n\r]")
+_LONGEST_BEGUN = 64
+_BEGUN = re2.compile(
+    rb"(?i)\bauthorization[\"']?\s{0,4}(?:[:=]\s{0,4}[\"']?(?:(?:bearer|basic|token)\s{0,4})?)?$", options()
+)
 KEY = "private-key"
 _KEY_END = re2.compile(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----", options())
 _KEY_BODY = re2.compile(rb"-----BEGIN [A-Z0-9 ]+-----(?:[A-Za-z0-9+/=:,\s-]|\\[nr])*", options())

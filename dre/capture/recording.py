@@ -15,7 +15,10 @@ SAME_MOMENT_NS = 1_000_000
 
 
 class Start(msgspec.Struct, frozen=True):
-    """What was about to run, and where. `ends` is what the recorder found as 0, 1 and 2."""
+    """
+    What was about to run, and where. `ends` is what the recorder found as 0, 1 and 2; `id_file` what it writes itself
+    for `--id-file`, empty without one.
+    """
 
     argv: tuple[bytes, ...]
     cwd: bytes
@@ -34,6 +37,7 @@ class Start(msgspec.Struct, frozen=True):
     timeout_us: int
     workspace: Seen
     ci: bool
+    id_file: bytes = b""
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -97,7 +101,8 @@ class Recording(msgspec.Struct, frozen=True):
     """
     Read and found consistent. `ready_ns` is when all was ready for the command, `last_ns` the last thing recorded; both
     count from `start.wall_ns`. `closed_wall_ns`: when its end was written. `kept` and `lost` are bytes of output.
-    `machine_stopped`: the machine was started anew since. `ran`: it is known that the command was started.
+    `machine_stopped`: the machine was started anew since. `ran`: it is known that the command was started. `rescued`:
+    it was deleted or replaced while the command ran, and written again by the recorder.
     """
 
     state: State
@@ -113,6 +118,7 @@ class Recording(msgspec.Struct, frozen=True):
     closed_wall_ns: int | None
     machine_stopped: bool
     ran: bool
+    rescued: bool
 
 
 class Late(msgspec.Struct, frozen=True):

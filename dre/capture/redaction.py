@@ -7,7 +7,7 @@ import msgspec
 import re2
 
 from dre.capture.needles import forms
-from dre.capture.patterns import BUILT_IN, KEY, configured, options, private_key_end
+from dre.capture.patterns import BUILT_IN, KEY, configured, may_span_lines, options, private_key_end
 from dre.domain.events import Text, raw, text
 
 BLOCK_BYTES = 1 << 20
@@ -17,8 +17,8 @@ _LITERALS_A_PROGRAM = 2000
 _LONGEST_LITERAL = 1000
 
 Tally = Counter[str]
-Match = tuple[int, int, str]
-"""Where it starts, where it ends, under which rule it falls."""
+Match = tuple[int, int, str, int]
+"""Where it starts, where it ends, under which rule it falls, and where what tells that it is a secret begins."""
 
 
 class Secret(msgspec.Struct, frozen=True, gc=False):
@@ -43,6 +43,8 @@ class Redactor:
         self._programs = [_any_of(group) for group in _groups(literals)]
         self._long = [form for form in self._rules if len(form) > _LONGEST_LITERAL]
         self._patterns = (*BUILT_IN, *map(configured, patterns))
+        self.forms_of_lines = [form for form in self._rules if b"\n" in form or b"\r" in form]
+        self.spans_lines = any(map(may_span_lines, patterns))
         self._hint = re2.compile(b"|".join(b"(?:" + pattern.source + b")" for pattern in self._patterns), options())
 
     def redact(self, data: bytes, tally: Tally | None = None) -> bytes:
@@ -88,9 +90,9 @@ class Redactor:
                 size += len(parts[-1])
             buffer = b"".join(parts)
             decided = len(buffer) if last else max(seen, len(buffer) - self._held_back)
-            for start, end, rule in self._matches(buffer, seen, decided):
+            for start, end, rule, begun in self.matches(buffer, seen, decided):
                 if end == len(buffer) and not last and end - start < LONGEST_UNDECIDED:
-                    decided = max(seen, min(start, decided))  # it may go on
+                    decided = max(seen, min(begun, decided))  # it may go on
                     break
                 if end > out:
                     if start >= out:
@@ -105,8 +107,8 @@ class Redactor:
             buffer, seen, out = buffer[known:], seen - known, out - known
             wanted = max(self._block, len(buffer))
 
-    def _matches(self, data: bytes, start: int, end: int) -> list[Match]:
-        """All that begin between `start` and `end`, in their order."""
+    def matches(self, data: bytes, start: int, end: int) -> list[Match]:
+        """All that begin between `start` and `end`, in their order; they may reach further."""
         found = [match for program in self._programs for match in self._literals(program, data, start, end)]
         found += [match for form in self._long for match in self._long_literal(form, data, start, end)]
         found += self._tokens(data, start, end)
@@ -117,18 +119,18 @@ class Redactor:
         current: Match | None = None
         while (hit := program.search(data, at)) is not None and hit.start() < end:
             if current is not None and hit.start() < current[1]:
-                current = (current[0], max(current[1], hit.end()), current[2])
+                current = (current[0], max(current[1], hit.end()), current[2], current[3])
             else:
                 if current is not None:
                     yield current
-                current = (hit.start(), hit.end(), self._rules[hit.group()])
+                current = (hit.start(), hit.end(), self._rules[hit.group()], hit.start())
             at = hit.start() + 1
         if current is not None:
             yield current
 
     def _long_literal(self, form: bytes, data: bytes, at: int, end: int) -> Iterator[Match]:
         while (found := data.find(form, at)) >= 0 and found < end:
-            yield found, found + len(form), self._rules[form]
+            yield found, found + len(form), self._rules[form], found
             at = found + 1
 
     def _tokens(self, data: bytes, at: int, end: int) -> Iterator[Match]:
@@ -140,7 +142,7 @@ class Redactor:
                     group = 1 if pattern.program.groups else 0
                     stop = private_key_end(data, hit.start()) if pattern.rule == KEY else hit.end(group)
                     if stop > hit.start(group):
-                        yield hit.start(group), stop, pattern.rule
+                        yield hit.start(group), stop, pattern.rule, hit.start()
                         at = stop
                     break
 

@@ -115,26 +115,26 @@ def _look(
         why = before.why.decode("utf-8", "backslashreplace") or "there is no tree of it"
         said = redactor.words(f"before the command: {why}".encode("utf-8", "replace"))
         return Seen(tree, observations=(Observation("workspace", "not observed", said),))
+    ours = _id_file(recording, before)
     try:
-        entries = list(_difference(git, before.tree, tree))
+        entries = list(_difference(git, before.tree, tree, ours))
     except GitRefused as refusal:
         said = redactor.words(f"the two trees cannot be compared: {refusal}".encode("utf-8", "replace"))
         return Seen(tree, observations=(Observation("workspace", "not observed", said),))
-    files, repositories = _files(git, recording, before, redactor, entries)
-    if repositories:
-        partial.append("of repositories inside the work tree only the commit is known")
+    files = _files(git, recording, before, redactor, entries, partial)
     changes = Changes(
         tree_before=before.tree,
         tree_after=tree,
         files=files,
         more=max(0, len(entries) - MOST_FILES),
         clean_filters=_has_filters(git, tree),
-        dirty=_dirty(git, before),
+        dirty=_dirty(git, before, ours),
     )
     said = redactor.words("; ".join(partial).encode("utf-8", "replace"))
-    seen = Observation("workspace", "partial" if partial else "seen", said or "tree before and after")
+    compared = "tree before and after" + f", without {redactor.words(ours)}, which --id-file names" * bool(ours)
+    seen = Observation("workspace", "partial" if partial else "seen", said or compared)
     tally = Tally()
-    patch = b"".join(_patch(git, redactor, before.tree, tree, tally)) if entries else b""
+    patch = b"".join(_patch(git, redactor, (before.tree, tree), ours, tally)) if entries else b""
     version = git.ask("version")[0].decode("utf-8", "replace").strip().removeprefix("git version ")[:80]
     return Seen(tree, changes, patch, tally, version, (seen,))
 
@@ -149,8 +149,19 @@ def _take_tree(spool: Spool, git: Git, index: str, partial: list[str]) -> str:
     return git.ask("write-tree")[0].decode("ascii", "replace").strip()
 
 
-def _difference(git: Git, before: str, after: str) -> Iterator[_Entry]:
-    words, _ = git.ask("diff-tree", "-r", "-z", "--raw", "--no-renames", before, after)
+def _id_file(recording: Recording, before: Before) -> bytes:
+    """The file in the work tree that the recorder itself writes, named from the top; the command did not change it."""
+    top = before.top.rstrip(b"/") + b"/"
+    path = recording.start.id_file
+    return path.removeprefix(top) if path.startswith(top) else b""
+
+
+def _all_but(ours: bytes) -> tuple[str | bytes, ...]:
+    return ("--", ":(top)", b":(top,exclude,literal)" + ours) if ours else ()
+
+
+def _difference(git: Git, before: str, after: str, ours: bytes) -> Iterator[_Entry]:
+    words, _ = git.ask("diff-tree", "-r", "-z", "--raw", "--no-renames", before, after, *_all_but(ours))
     parts = iter(words.split(b"\0"))
     for head in parts:
         if head.startswith(b":"):
@@ -159,23 +170,23 @@ def _difference(git: Git, before: str, after: str) -> Iterator[_Entry]:
             yield _Entry(next(parts), _STATUS.get(status[0], "modified"), mode, object_id)
 
 
-def _dirty(git: Git, before: Before) -> int | None:
+def _dirty(git: Git, before: Before, ours: bytes) -> int | None:
     """How far the work tree was from its commit when the command began."""
     if not before.commit:
         return None
     try:
-        return sum(1 for _ in _difference(git, before.commit, before.tree))
+        return sum(1 for _ in _difference(git, before.commit, before.tree, ours))
     except GitRefused:
         return None  # a shallow or damaged repository: the commit is only a name there
 
 
 def _files(
-    git: Git, recording: Recording, before: Before, redactor: Redactor, entries: list[_Entry]
-) -> tuple[tuple[ChangedFile, ...], bool]:
+    git: Git, recording: Recording, before: Before, redactor: Redactor, entries: list[_Entry], partial: list[str]
+) -> tuple[ChangedFile, ...]:
     """Read from git's objects, so that each is exactly what the tree says, whatever its name leads to by now."""
     listed = entries[:MOST_FILES]
     if not listed:
-        return (), False
+        return ()
     parser = Parser(project_python(before.top, dict(recording.environment)))
     try:
         with git.talk("cat-file", "--batch") as (asking, answers):
@@ -183,7 +194,15 @@ def _files(
             files = tuple(reader.look(entry) for entry in listed)
     finally:
         parser.close()
-    return files, any(entry.mode == _REPOSITORY for entry in listed)
+    if any(entry.mode == _REPOSITORY for entry in listed):
+        partial.append("of repositories inside the work tree only the commit is known")
+    if reader.too_much:
+        others = f" and {len(reader.too_much) - 1} more" * (len(reader.too_much) > 1)
+        name = reader.too_much[0].decode("utf-8", "backslashreplace")
+        partial.append(
+            f"no digest of {name}{others}: at most {MOST_CONTENT_BYTES >> 20} MiB in all are searched for secrets"
+        )
+    return files
 
 
 class _Reader:
@@ -192,6 +211,7 @@ class _Reader:
     def __init__(self, asking: BinaryIO, answers: BinaryIO, redactor: Redactor, parser: Parser) -> None:
         self._asking, self._answers, self._redactor, self._parser = asking, answers, redactor, parser
         self._left = MOST_CONTENT_BYTES
+        self.too_much: list[bytes] = []
 
     def look(self, entry: _Entry) -> ChangedFile:
         known = ChangedFile(self._redactor.text(entry.path), entry.status, entry.mode)
@@ -205,7 +225,12 @@ class _Reader:
         return self._looked_at(known, entry, int(head[2]))
 
     def _looked_at(self, known: ChangedFile, entry: _Entry, size: int) -> ChangedFile:
-        digest, content = self._read(size)
+        searched = size <= self._left
+        if searched:
+            self._left -= size  # what is passed over leaves room for those behind it
+        else:
+            self.too_much.append(entry.path)
+        digest, content = self._read(size, searched=searched)
         if content is None or entry.mode == _LINK:
             too_large = Finding("unknown", "it is larger than 1 MiB") if content is None else Finding("not checked")
             found, marker = too_large if entry.mode != _LINK else Finding("not checked"), None
@@ -222,7 +247,7 @@ class _Reader:
             conflict_marker=marker,
         )
 
-    def _read(self, size: int) -> tuple[str | None, bytes | None]:
+    def _read(self, size: int, *, searched: bool) -> tuple[str | None, bytes | None]:
         """
         Digest and, up to 1 MiB, content. There is no digest of what holds a secret: of a file that is nothing else, it
         would be the secret's.
@@ -239,18 +264,16 @@ class _Reader:
                 yield block
             self._answers.read(1)  # the newline behind it
 
-        searched = self._left >= size
-        self._left -= size
         secret = False
         for piece in self._redactor.pieces(blocks()) if searched else blocks():
             secret = secret or isinstance(piece, Secret)
         return whole.hexdigest() if searched and not secret else None, b"".join(kept) if size <= LARGEST else None
 
 
-def _patch(git: Git, redactor: Redactor, before: str, after: str, tally: Tally) -> Iterator[bytes]:
-    words = ("diff-tree", "-r", "-p", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", before, after)
+def _patch(git: Git, redactor: Redactor, trees: tuple[str, str], ours: bytes, tally: Tally) -> Iterator[bytes]:
+    words = ("diff-tree", "-r", "-p", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", *trees)
     left = LARGEST_PATCH
-    with git.talk(*words) as (asking, answers):
+    with git.talk(*words, *_all_but(ours)) as (asking, answers):
         asking.close()
         for piece in redactor.stream(iter(lambda: answers.read(_PIECE), b""), tally):
             yield piece[:left]

@@ -9,6 +9,8 @@ _BEFORE_ANY_COMMAND = {
     "--no-color": 1,
 }  # options that wrap knows too, and how many words each is
 
+_CUT_OFF = (EOFError, ValueError, TypeError)  # what Python says of bytecode that ends too early
+
 
 def main() -> None:
     _forget_the_callers_modules()
@@ -17,12 +19,27 @@ def main() -> None:
     while at < len(words) and words[at] in _BEFORE_ANY_COMMAND:
         at += _BEFORE_ANY_COMMAND[words[at]]
     if words[at : at + 1] == ["wrap"]:
-        from dre.shim import recorder
+        try:
+            from dre.shim import recorder
+        except _CUT_OFF:
+            _forget_bytecode()
+            from dre.shim import recorder
 
         recorder.main(words[:at] + words[at + 1 :])
     from dre.cli import commands
 
     commands.main()
+
+
+def _forget_bytecode() -> None:
+    """A full disk cut it off. It is a cache: deleted, it is made anew, and where that is not allowed it is not read."""
+    import contextlib
+
+    for folder, _, names in os.walk(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))):
+        for name in names if folder.endswith("__pycache__") else ():
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+    sys.pycache_prefix = os.devnull
 
 
 def _forget_the_callers_modules() -> None:

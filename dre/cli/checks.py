@@ -16,6 +16,7 @@ from dre.capture.journal import read_recording, this_boot
 from dre.capture.recording import NothingRan
 from dre.capture.spool import Spools
 from dre.cli.asked import Asked
+from dre.cli.named_blobs import NamedBlobs
 from dre.cli.opened import opened
 from dre.composition import Engine, compare_tables, read_settings, state_home
 from dre.documentation import words
@@ -54,7 +55,14 @@ async def examine(asked: Asked) -> list[Finding]:
 
 
 async def _workspace(engine: Engine) -> AsyncIterator[Finding]:
-    for finding in (*await _recording(engine), *await _history(engine), *await _tables(engine), *_spool(engine)):
+    named = NamedBlobs()
+    for finding in (
+        *await _recording(engine),
+        *await _history(engine, named),
+        await _evidence(engine, named),
+        *await _tables(engine),
+        *_spool(engine),
+    ):
         yield finding
 
 
@@ -67,8 +75,8 @@ async def _recording(engine: Engine) -> list[Finding]:
     return [Finding("ok", "recording", f"{engine.dot_dre.path}, {words.counted(events, 'event')}, {size}"), *notes]
 
 
-async def _history(engine: Engine) -> list[Finding]:
-    """As far as two seconds go."""
+async def _history(engine: Engine, named: NamedBlobs) -> list[Finding]:
+    """As far as two seconds go; which blobs it names is noted on the way."""
     began = time.monotonic()
     trail, head = Trail(), await engine.store.head()
     wrong = []
@@ -76,6 +84,7 @@ async def _history(engine: Engine) -> list[Finding]:
         async with aclosing(engine.store.read(-1, head.size)) as pages:  # type: ignore[type-var]  # an async generator
             async for page in pages:
                 wrong += [finding for stored in page for finding in trail.follow(stored)]
+                named.note(page)
                 if time.monotonic() - began > PATIENCE_S:
                     break
     except LedgerAltered as error:
@@ -88,6 +97,21 @@ async def _history(engine: Engine) -> list[Finding]:
     whole = trail.size >= head.size
     text = f"verified {trail.size:,} of {head.size:,} in {took}"
     return [Finding("ok" if whole else "note", "history", text, None if whole else "dre ledger verify reads all of it")]
+
+
+async def _evidence(engine: Engine, named: NamedBlobs) -> Finding:
+    """Whether it is there: reading it again takes as long as there is much of it."""
+    if not named.sizes:
+        return Finding("ok", "evidence", "the history names none")
+    looked_at, wrong = await named.compare(engine.blobs, PATIENCE_S)
+    if wrong:
+        more = f"; and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
+        return Finding("FAIL", "evidence", wrong[0] + more, "dre ledger verify; then restore what is wrong from a copy")
+    if looked_at < len(named.sizes):
+        text = f"{looked_at:,} of {words.counted(len(named.sizes), 'blob')} there, as long as recorded"
+        return Finding("note", "evidence", text, "dre ledger verify reads all of it")
+    text = f"{words.counted(looked_at, 'blob')} there, as long as recorded; not read again (dre ledger verify)"
+    return Finding("ok", "evidence", text)
 
 
 async def _tables(engine: Engine) -> list[Finding]:

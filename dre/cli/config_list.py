@@ -8,6 +8,7 @@ import msgspec
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.config_words import as_text
+from dre.cli.opened import say_trouble_with_history
 from dre.cli.screen import Mark
 from dre.composition import read_settings
 from dre.settings import KEYS, value_of
@@ -21,6 +22,7 @@ from dre.settings import KEYS, value_of
 @click.pass_obj
 def command(asked: Asked) -> None:
     """Every setting with its value and where that comes from: default, user, workspace or environment."""
+    say_trouble_with_history(asked)
     settings = read_settings(asked.directory, os.environ)
     values = {name: value_of(settings.configuration, name) for name in KEYS}
     if asked.json:

@@ -17,7 +17,7 @@ from dre.domain.configuration import ConfigurationChanged
 from dre.domain.events import stream_name
 from dre.domain.ids import uuid7
 from dre.domain.ledger import DEFAULT_PROJECT
-from dre.errors import ConfigurationError, LedgerMissing
+from dre.errors import LedgerMissing
 from dre.settings import FILE_NAME, Key, Scope, config_home, find_key, parse, read_file
 
 
@@ -40,13 +40,8 @@ def command(asked: Asked, name: str, value: str, user: bool) -> None:  # noqa: F
     Checks VALUE (JSON, a word, or words with commas between them; null takes the setting out), records the change
     in the ledger, and writes the workspace's .dre/config.json, or with --user your own.
     """
-    key = find_key(name)
     scope: Scope = "user" if user else "workspace"
-    if scope not in key.scopes:
-        raise ConfigurationError(
-            f"{name} may not be set by a workspace: whoever wrote the repository could abuse it",
-            hint=f"dre config set --user {name} VALUE",
-        )
+    key = find_key(name, scope)
     new = None if value == "null" else parse(key, value, where="dre config set")
     run(_set(asked, key, new, scope))
     if asked.json:
@@ -58,9 +53,7 @@ def command(asked: Asked, name: str, value: str, user: bool) -> None:  # noqa: F
 
 async def _set(asked: Asked, key: Key, value: Any, scope: Scope) -> None:
     try:
-        async with opened(asked) as engine:
-            if engine.blocked is not None:
-                raise engine.blocked
+        async with opened(asked, to_append=True) as engine:
             folder = engine.settings.config_home if scope == "user" else engine.dot_dre.path
             await _write(engine, folder, key, value, scope)
     except LedgerMissing:  # your own file needs no workspace; then there is no history to tell

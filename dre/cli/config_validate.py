@@ -9,6 +9,7 @@ import msgspec
 from dre.adapters.filesystem import dot_dre
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
+from dre.cli.opened import say_trouble_with_history
 from dre.cli.screen import Mark
 from dre.errors import ConfigurationError
 from dre.settings import FILE_NAME, KEYS, Scope, config_home, parse, read_file
@@ -30,6 +31,7 @@ def command(asked: Asked) -> int:
 
     Exit status 2 if something is.
     """
+    say_trouble_with_history(asked)
     found = list(_checked(asked.directory))
     for checked in found:
         if asked.json:

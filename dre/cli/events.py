@@ -1,8 +1,9 @@
 """`dre events`: the raw history, as it lies in the ledger, and live as it grows."""
 
+import contextlib
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import click
@@ -13,14 +14,29 @@ from dre.cli.command import command as a_command
 from dre.cli.opened import opened, run
 from dre.cli.screen import Mark
 from dre.documentation import words
-from dre.domain.events import stream_id
+from dre.domain.events import Text, raw, stream_id
 from dre.domain.ids import short
-from dre.ledger.entry import Entry
+from dre.errors import UsageError
 from dre.ports.event_store import EventStore, StoredEvent
-from dre.projections.history import encoded
+from dre.projections.history import encoded, proved
 
 _FOR_EVER_S = 3600.0
 _FIRST_TOLD = ("command", "name", "outcome", "reason", "result", "status", "key", "items", "origin", "policy")
+
+
+class _Shown(Protocol):
+    """An event as it is shown, whether this workspace's ledger or a server said it."""
+
+    @property
+    def position(self) -> int: ...
+    @property
+    def stream(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def recorded_at(self) -> int: ...
+    @property
+    def data(self) -> msgspec.Raw: ...
 
 
 @a_command(
@@ -33,13 +49,27 @@ _FIRST_TOLD = ("command", "name", "outcome", "reason", "result", "status", "key"
 )
 @click.option("--follow", is_flag=True, help="Stay, and print events as they are recorded.")
 @click.option("--proofs", is_flag=True, help="Add the hashed entry, the salt and the exact body of each.")
+@click.option("--server", metavar="URL", help="Ask a running dre serve instead of the workspace here.")
+@click.option("--token-file", metavar="PATH", help="Where the server's token lies, if not in the .dre here.")
 @click.pass_obj
-def command(asked: Asked, after: int, follow: bool, proofs: bool) -> None:  # noqa: FBT001 - click's form
+def command(
+    asked: Asked,
+    after: int,
+    follow: bool,  # noqa: FBT001 - click's form
+    proofs: bool,  # noqa: FBT001 - click's form
+    server: str | None,
+    token_file: str | None,
+) -> None:
     """
     The raw history, oldest first: every fact in its place. With --proofs and --json a verifier of your own can
     recompute the whole chain.
     """
-    run(_print(asked, after, follow=follow, proofs=proofs))
+    if server is not None:
+        run(_print_theirs(asked, server, token_file, after, follow=follow, proofs=proofs))
+    elif token_file is not None:
+        raise UsageError("--token-file alone asks nobody", hint="--server URL says which server is shown that token")
+    else:
+        run(_print(asked, after, follow=follow, proofs=proofs))
 
 
 async def _print(asked: Asked, after: int, *, follow: bool, proofs: bool) -> None:
@@ -48,7 +78,25 @@ async def _print(asked: Asked, after: int, *, follow: bool, proofs: bool) -> Non
             if asked.json:
                 asked.answer(encoded(stored, proofs=proofs))
             else:
-                _say(asked, stored, proofs=proofs)
+                _say(asked, proved(stored), proofs=proofs)
+
+
+async def _print_theirs(
+    asked: Asked, server: str, token_file: str | None, after: int, *, follow: bool, proofs: bool
+) -> None:
+    """What comes from elsewhere is checked before it is printed; not all of history, but that it hangs together."""
+    from dre.cli import remote
+
+    async with remote.client(asked, server, token_file) as client:
+        events = (client.follow if follow else client.events)(after=after, proofs=proofs)
+        async with contextlib.aclosing(events):
+            async for event in events:
+                if asked.json:
+                    asked.answer(event.encoded())
+                else:
+                    _say(asked, event, proofs=proofs)
+                if follow:
+                    sys.stdout.flush()
 
 
 async def _events(store: EventStore, after: int, *, follow: bool) -> AsyncIterator[StoredEvent]:
@@ -64,50 +112,35 @@ async def _events(store: EventStore, after: int, *, follow: bool) -> AsyncIterat
         await store.changed(size, _FOR_EVER_S)
 
 
-def _fields(stored: StoredEvent) -> dict[str, Any] | None:
-    """The body without its `meta`; None where it was erased, or is no JSON object any more."""
-    if stored.body is None:
-        return None
-    try:
-        fields = msgspec.json.decode(stored.body, type=dict[str, Any])
-    except msgspec.MsgspecError:
-        return None
-    return {name: value for name, value in fields.items() if name != "meta"}
-
-
-def _say(asked: Asked, stored: StoredEvent, *, proofs: bool) -> None:
-    entry, screen = stored.entry, asked.screen()
-    at = words.moment(entry.recorded_at_us // 1000, asked.now_ms)
-    told = _told(stored)
+def _say(asked: Asked, event: _Shown, *, proofs: bool) -> None:
+    screen = asked.screen()
+    at = words.moment(event.recorded_at, asked.now_ms)
+    told = _told(event)
     screen.say(
-        f"{entry.position:>8}  ", Mark(at, "dim"), f"  {entry.type:<24}  ", _whose(entry), f"  {told}" * bool(told)
+        f"{event.position:>8}  ", Mark(at, "dim"), f"  {event.type:<24}  ", _whose(event), f"  {told}" * bool(told)
     )
     if proofs:
-        for line in (*entry.encode().decode("ascii", "backslashreplace").splitlines(), f"salt {_hex(stored.salt)}"):
+        entry, salt, body = (getattr(event, name) for name in ("entry", "salt", "body"))
+        for line in (*entry.splitlines(), f"salt {salt or 'erased'}", f"body {_exact(body)}"):
             screen.say(" " * 10, Mark(line, "dim"))
-        screen.say(" " * 10, Mark(f"body {'erased' if stored.body is None else _shown(stored.body)}", "dim"))
 
 
-def _whose(entry: Entry) -> str:
+def _whose(event: _Shown) -> str:
     """The short id of what the stream is about, as far as it has one."""
-    _, kind, id = stream_id(entry.stream)
+    _, kind, id = stream_id(event.stream)
     try:
         return f"{kind} {short(UUID(id))}"
     except ValueError:
-        return entry.stream
+        return event.stream
 
 
-def _told(stored: StoredEvent) -> str:
+def _told(event: _Shown) -> str:
     """The field that says most."""
-    if stored.body is None:
-        return "(erased)"
-    fields = _fields(stored) or {}
+    fields = msgspec.json.decode(event.data, type=dict[str, Any] | None)
+    if fields is None:  # erased; or altered, where the body itself is known and says nothing
+        return "(erased)" if getattr(event, "body", None) is None else ""
     return next((str(fields[name]) for name in _FIRST_TOLD if isinstance(fields.get(name), str | int)), "")
 
 
-def _shown(body: bytes) -> str:
-    return body.decode("utf-8", "backslashreplace")
-
-
-def _hex(salt: bytes | None) -> str:
-    return "erased" if salt is None else salt.hex()
+def _exact(body: Text | None) -> str:
+    return "erased" if body is None else raw(body).decode("utf-8", "backslashreplace")

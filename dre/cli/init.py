@@ -48,7 +48,7 @@ def command(asked: Asked, ci_mode: bool) -> None:  # noqa: FBT001 - click's form
 
 async def _open(asked: Asked) -> int:
     """Makes the ledger itself, keys and all, so that the first `dre wrap` finds everything ready."""
-    async with opened(asked) as engine:
+    async with opened(asked, to_append=True) as engine:
         return (await engine.store.head()).size
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dre.adapters.filesystem.begin import CI_MARKER
 from dre.cli.asked import Asked
-from dre.composition import Engine, open_engine, read_settings, record_pending
+from dre.composition import Engine, look_at_history, open_engine, read_settings, record_pending
 from dre.domain.ids import short
 from dre.errors import DREError
 
@@ -29,9 +29,10 @@ def run(work: Coroutine[object, object, Value]) -> Value:
 
 
 @contextlib.asynccontextmanager
-async def opened(asked: Asked, *, caught_up: bool = True) -> AsyncIterator[Engine]:
+async def opened(asked: Asked, *, caught_up: bool = True, to_append: bool = False) -> AsyncIterator[Engine]:
     """
     The engine of this workspace, with nothing pending. `caught_up` False: without the tables and verdicts.
+    `to_append`: raises what blocks it, which a reader is only told.
 
     Raises what `open_engine` raises.
     """
@@ -39,6 +40,8 @@ async def opened(asked: Asked, *, caught_up: bool = True) -> AsyncIterator[Engin
         asked.color = asked.color and not _in_ci(engine)
         for note in engine.notes:
             asked.note(note)
+        if engine.blocked is not None and to_append:
+            raise engine.blocked
         if engine.blocked is not None:
             asked.note(f"{engine.blocked.message} ({engine.blocked.hint})")
         else:
@@ -46,6 +49,12 @@ async def opened(asked: Asked, *, caught_up: bool = True) -> AsyncIterator[Engin
         if caught_up:
             await _catch_up(asked, engine)
         yield engine
+
+
+def say_trouble_with_history(asked: Asked) -> None:
+    """For commands that need no history: whoever uses any of them hears that it is not what it was."""
+    if (error := run(look_at_history(asked.directory, os.environ))) is not None:
+        asked.note(f"{error.message} ({error.hint})")
 
 
 def _in_ci(engine: Engine) -> bool:

@@ -10,6 +10,7 @@ from dre.adapters.filesystem.begin import Acceptance, accept, consider
 from dre.adapters.filesystem.state_home import StateHome
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
+from dre.cli.opened import say_trouble_with_history
 from dre.cli.screen import Screen, is_terminal
 from dre.composition import state_home
 from dre.errors import UsageError
@@ -28,6 +29,7 @@ def command(asked: Asked, yes: bool) -> None:  # noqa: FBT001 - click's form
     state = StateHome(state_home(os.environ))
     acceptance = consider(asked.directory, state)
     if acceptance.kind == "none":
+        say_trouble_with_history(asked)
         _answer(asked, acceptance, f"nothing to do: {acceptance.path} is known to this machine")
         return
     _explain(asked.aside(), acceptance)

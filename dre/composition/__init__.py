@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from dre.adapters.filesystem import dot_dre
+from dre.adapters.filesystem import begin, dot_dre
 from dre.adapters.filesystem.blob_store import FileBlobStore
 from dre.adapters.filesystem.dot_dre import DotDre
 from dre.adapters.filesystem.state_home import KeptHead, StateHome
@@ -21,7 +21,15 @@ from dre.application.follow import Follower, Following
 from dre.domain.account import AccountRegistered, actor_id
 from dre.domain.events import stream_name
 from dre.domain.ledger import DEFAULT_PROJECT, LedgerCreated, origin_of
-from dre.errors import LedgerBehind, LedgerCopied, LedgerDeleted, LedgerError, WorkspaceRefused
+from dre.errors import (
+    DREError,
+    LedgerBehind,
+    LedgerCopied,
+    LedgerDeleted,
+    LedgerError,
+    LedgerMissing,
+    WorkspaceRefused,
+)
 from dre.ledger import FORMAT_DIGEST
 from dre.ledger.entry import Entry
 from dre.ledger.event_id import derived_id
@@ -107,8 +115,10 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
     Raises LedgerMissing, WorkspaceRefused (with what to do), LedgerDeleted, LedgerNewer.
     """
     state = StateHome(settings.state_home)
-    found, kept = _find(settings, state)
+    found, kept, new = _renewed(*_find(settings.directory, state), state)
     async with contextlib.AsyncExitStack() as stack:
+        folder = os.open(found.path, dot_dre.FOLDER)
+        stack.callback(os.close, folder)
         store = await stack.enter_async_context(open_event_store(found.ledger))
         tables = await stack.enter_async_context(open_table_store(found.within("cache", "tables.db")))
         appender = Appender(store, lambda entry: _remember(state, found.ledger_id, entry))
@@ -118,10 +128,11 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
             await _begin_ledger(appender, found.ledger_id, actor, state)
         blocked = _copied(found) or await _behind(store, found, kept)
         dot_dre.mark_blocked(found.path, blocked=blocked is not None)
-        notes = _settle(found, state)
+        notes = (*new, *_settle(found, state))
         if blocked is None:
             head = await store.head()
             state.remember(found.ledger_id, KeptHead(head.size, head.prev.hex()))
+            stack.push_async_callback(_leave, appender, store, folder, found.ledger_id, state)
         blobs = FileBlobStore(found.within("evidence"))
         following: list[Follower] = [Projecting(projection, tables) for projection in PROJECTIONS]
         if blocked is None:
@@ -141,6 +152,21 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         )
 
 
+async def look_at_history(directory: str, environment: Mapping[str, str]) -> DREError | None:
+    """
+    Why the history here is not the one that this machine has seen, or may not be used, for commands that read nothing
+    of it. None also where nothing was recorded yet.
+    """
+    try:
+        found, kept = _find(directory, StateHome(state_home(environment)))
+        async with open_event_store(found.ledger, create=False) as store:
+            return _copied(found) or await _behind(store, found, kept)
+    except LedgerMissing:
+        return None
+    except DREError as error:
+        return error
+
+
 def _anything_in(folder: str) -> bool:
     try:
         return bool(os.listdir(folder))
@@ -148,8 +174,8 @@ def _anything_in(folder: str) -> bool:
         return False
 
 
-def _find(settings: Settings, state: StateHome) -> tuple[DotDre, KeptHead | None]:
-    path = dot_dre.find(settings.directory) or dot_dre.place_for(settings.directory)
+def _find(directory: str, state: StateHome) -> tuple[DotDre, KeptHead | None]:
+    path = dot_dre.find(directory) or dot_dre.place_for(directory)
     if not os.path.lexists(path) and (lost := state.ledger_at(path)):
         raise _deleted(path, lost, state.head(lost))
     found = dot_dre.inspect(path, state)
@@ -159,16 +185,26 @@ def _find(settings: Settings, state: StateHome) -> tuple[DotDre, KeptHead | None
             hint="dre trust shows what accepting it would mean",
         )
     kept = state.head(found.ledger_id)
-    if kept is not None and not os.path.exists(found.ledger):
+    if kept is not None and not os.path.exists(found.ledger) and not found.is_stand_in:
         raise _deleted(found.path, found.ledger_id, kept)
     return found, kept
+
+
+def _renewed(found: DotDre, kept: KeptHead | None, state: StateHome) -> tuple[DotDre, KeptHead | None, tuple[str, ...]]:
+    """Where a ledger stood that has moved, and `dre wrap` could not know yet, a new one begins."""
+    if not found.is_stand_in:
+        return found, kept, ()
+    renewed = begin.renew_stand_in(found, state)
+    note = f"the history that stood at {found.path} is at {found.seen_at} now; a new one begins here"
+    return renewed, state.head(renewed.ledger_id), (note,)
 
 
 def _deleted(path: str, ledger_id: UUID, kept: KeptHead | None) -> LedgerDeleted:
     size = f"{kept.size} events, newest {kept.leaf[:16]}…" if kept else "an unknown number of events"
     return LedgerDeleted(
         f"the ledger that stood at {path} is gone: {ledger_id}, {size}",
-        hint="put it back from a copy; dre init begins a new one and admits the loss",
+        hint="put it back from a copy, or run dre log where it is now if it was moved; "
+        "dre init begins a new one and admits the loss",
     )
 
 
@@ -210,6 +246,14 @@ def _remember(state: StateHome, ledger_id: UUID, newest: Entry) -> None:
     state.remember(ledger_id, KeptHead(newest.position + 1, newest.leaf().hex()))
 
 
+async def _leave(appender: Appender, store: EventStore, folder: int, ledger_id: UUID, state: StateHome) -> None:
+    """So that the next `dre wrap` can tell an older copy, with nothing to read but two lines."""
+    await appender.close()
+    with contextlib.suppress(DREError):  # nobody leaves the worse for it: the next reader settles it
+        size = (await store.head()).size
+        state.settle(ledger_id, size, lambda: dot_dre.write_settled(folder, ledger_id, size))
+
+
 async def _begin_ledger(appender: Appender, ledger_id: UUID, actor: str, state: StateHome) -> None:
     """Position 0 and the local account. Everything in it derives from what is on disk, so two who begin agree."""
     from dre.adapters.keyfile import public_keys  # noqa: PLC0415 - cryptography costs 40 ms, once in a ledger's life
@@ -240,4 +284,4 @@ def _login() -> str:
         return str(os.geteuid())
 
 
-__all__ = ["Engine", "open_engine", "read_settings", "state_home"]
+__all__ = ["Engine", "look_at_history", "open_engine", "read_settings", "state_home"]

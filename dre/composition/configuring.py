@@ -6,15 +6,19 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
+from typing import Any, Literal
 from uuid import UUID
 
+import msgspec
+
 from dre.adapters.filesystem import config_file
-from dre.application.execute import execute
+from dre.application.execute import execute, read_stream
 from dre.composition import Engine, read_settings
 from dre.domain.configuration import ConfigurationChanged
 from dre.domain.events import Door, stream_name
 from dre.domain.ids import uuid7
 from dre.domain.ledger import DEFAULT_PROJECT
+from dre.errors import ConfigurationError, Conflict
 from dre.ledger.event_id import derived_id
 from dre.server.workspace import Setting
 from dre.settings import FILE_NAME, KEYS, Configuration, Settings, read_document, read_file, value_of
@@ -55,14 +59,47 @@ class WorkspaceConfiguring:
         if engine.blocked is not None:
             raise engine.blocked
         async with self._writing, _in_thread(config_file.locked(engine.dot_dre.path)):
-            before = read_file(self._path, "workspace")
-            changes = [
-                ConfigurationChanged(name, values.get(name), before.get(name), "workspace")
-                for name in KEYS
-                if values.get(name) != before.get(name)
-            ]
+            if idempotency_key is not None:
+                door = msgspec.structs.replace(door, request=_request_id(engine.actor, idempotency_key, values))
+            standing = await self._asked_before(door, idempotency_key)
+            if standing == "overtaken":
+                return
+            changes = [] if standing == "newest" else self._changes(values)
             with config_file.replaced(engine.dot_dre.path, json.loads(document)):
                 await self._record(changes, door, idempotency_key)
+
+    async def _asked_before(self, door: Door, key: str | None) -> Literal["never", "newest", "overtaken"]:
+        """
+        `newest`: recorded, and nothing since; the file is written again, in case that was cut short. `overtaken`:
+        others have changed it since. Raises Conflict for a key that stands for something else.
+        """
+        if key is None:
+            return "never"
+        known = await read_stream(self._engine.store, self._stream())
+        first = next((one for one in known if one.id == _event_id(self._engine.actor, key, 0)), None)
+        if first is None:
+            return "never"
+        if first.meta.request != door.request:
+            raise Conflict("this idempotency key stands for another configuration")
+        return "newest" if known[-1].meta.request == door.request else "overtaken"
+
+    def _changes(self, values: Mapping[str, Any]) -> list[ConfigurationChanged]:
+        before = self._before()
+        return [
+            ConfigurationChanged(name, values.get(name), before.get(name), "workspace")
+            for name in KEYS
+            if values.get(name) != before.get(name)
+        ]
+
+    def _before(self) -> dict[str, Any]:
+        """Nothing, where the file cannot be used: it is replaced for that."""
+        try:
+            return read_file(self._path, "workspace")
+        except ConfigurationError:
+            return {}
+
+    def _stream(self) -> str:
+        return stream_name(DEFAULT_PROJECT, "configuration", self._engine.ledger_id)
 
     async def _record(self, changes: list[ConfigurationChanged], door: Door, idempotency_key: str | None) -> None:
         engine = self._engine
@@ -71,7 +108,7 @@ class WorkspaceConfiguring:
             engine.store,
             engine.appender,
             actor=engine.actor,
-            stream=stream_name(DEFAULT_PROJECT, "configuration", engine.ledger_id),
+            stream=self._stream(),
             decide=lambda _known: list(zip(ids, changes, strict=True)),
             door=door,
         )
@@ -88,6 +125,11 @@ async def _in_thread(lock: contextlib.AbstractContextManager[None]) -> AsyncIter
         yield
     finally:
         lock.__exit__(None, None, None)
+
+
+def _request_id(actor: str, key: str, values: Mapping[str, Any]) -> UUID:
+    """The same for what is asked again with the same key; another for another configuration under it."""
+    return derived_id(actor, f"configuration {key} {json.dumps(values, sort_keys=True)}", 0)
 
 
 def _event_id(actor: str, key: str | None, place: int) -> UUID:

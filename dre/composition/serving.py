@@ -17,14 +17,17 @@ from dre.composition import Engine, record_pending
 from dre.composition.configuring import WorkspaceConfiguring
 from dre.errors import ServerRunning
 from dre.server.access import Access
+from dre.server.connection import Runner
 from dre.server.gateway import SEEN, build_app
 from dre.server.workspace import Workspace
 
 TOKEN, SERVING = "token", "serving"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+_HTTP_PORT = 80
 _BACKLOG = 512
 _DRAIN_S = 10.0
+_LINGER_S = 2.0  # how long what was refused may go on arriving, so that its sender gets to read the answer
 _KEEP_ALIVE_S = 75.0
 _FIRST_REQUEST_S = 15.0
 _LOOK_S = 1.0
@@ -92,16 +95,17 @@ async def serving(
         record = held.enter_context(_only_one(engine.dot_dre.within(SERVING)))
         listening = held.enter_context(_listening(host, port))
         number = listening.getsockname()[1]
-        hosts = frozenset(f"{name}:{number}" for name in _names(host, names))
+        hosts = frozenset(place for name in _names(host, names) for place in _places(name.lower(), number))
         access = Access(actor=engine.actor, token=_new_token(engine), hosts=hosts, port=number)
         app = build_app(workspace, access)
-        runner = web.AppRunner(
+        runner = Runner(
             app,
             access_log=None,
             handle_signals=False,
             keepalive_timeout=_KEEP_ALIVE_S,
             auto_decompress=False,
             shutdown_timeout=_DRAIN_S,
+            lingering_time=_LINGER_S,
         )
         await runner.setup()
         watching = asyncio.create_task(_end_the_silent(runner))
@@ -182,6 +186,11 @@ def _new_token(engine: Engine) -> str:
 def _names(host: str, names: Sequence[str]) -> list[str]:
     own = [os.uname().nodename] if host in _EVERYWHERE else [_shown(host)]
     return [*_LOOPBACK, *own, *names]
+
+
+def _places(name: str, port: int) -> list[str]:
+    """As a `Host` names it; who asks on port 80 leaves the port out."""
+    return [f"{name}:{port}", *([name] if port == _HTTP_PORT else [])]
 
 
 def _shown(host: str) -> str:

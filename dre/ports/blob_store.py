@@ -40,3 +40,7 @@ class BlobStore(Protocol):
     async def check(self, address: str) -> int:
         """Reads and re-hashes the stored object; returns its size in bytes. Raises BlobMissing, BlobAltered."""
         ...
+
+    async def stored_size(self, address: str) -> int:
+        """How long the stored object is, in bytes; nothing of it is read. Raises BlobMissing, BlobAltered."""
+        ...

@@ -19,6 +19,5 @@ async def absent(request: web.Request) -> web.Response:
 
 
 ROUTES: tuple[Route, ...] = tuple(
-    Route(method, PREFIX + path, absent, "owner", "Not built yet", {}, ids=("id",) if "{" in path else ())
-    for method, path in _ROUTES
+    Route(method, PREFIX + path, absent, "owner", "Not built yet", {}, refuses=(501,)) for method, path in _ROUTES
 )

@@ -79,9 +79,11 @@ class Access:
 
     def check_place(self, request: web.BaseRequest) -> None:
         """Raises Misdirected, Forbidden: asked by a foreign name, or by a page that is not ours."""
-        if request.headers.getall("Host", []) != [host := request.headers.get("Host", "")] or host not in self.hosts:
+        named = [host.lower() for host in request.headers.getall("Host", [])]
+        if len(named) != 1 or not self.hosts.issuperset([*named, *_in_target(request)]):
             raise Misdirected(
-                f"this server does not answer to the name {host[:80]!r}", hint="use the address that dre serve printed"
+                f"this server does not answer to the name {', '.join(named)[:80]!r}",
+                hint="use the address that dre serve printed",
             )
         origin = request.headers.get("Origin")
         if origin is not None and origin not in self.origins:
@@ -91,10 +93,10 @@ class Access:
 
     def principal(self, request: web.BaseRequest) -> Principal:
         """Raises Unauthenticated, and Forbidden where a cookie comes without saying from which page."""
-        shown = request.headers.get("Authorization")
-        if shown is not None:
-            scheme, _, token = shown.partition(" ")
-            if scheme.lower() == "bearer" and _same(token.strip(), self._token):
+        shown = request.headers.getall("Authorization", [])
+        if shown:
+            scheme, _, token = shown[0].partition(" ")
+            if len(shown) == 1 and scheme.lower() == "bearer" and _same(token.strip(), self._token):
                 return Principal(self._actor)
             raise Unauthenticated("the token is not this server's", hint="it lies in .dre/token")
         cookie = request.cookies.get(self.cookie)
@@ -134,6 +136,15 @@ def may_see(principal: Principal, stored: StoredEvent) -> bool:
 
 def _same(shown: str, known: str) -> bool:
     return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), known.encode())
+
+
+def _in_target(request: web.BaseRequest) -> list[str]:
+    """RFC 9112, 3.2.2: a request line may name the server too, and then that is what counts."""
+    target = request.raw_path
+    if target.startswith("/") and not target.startswith("//"):
+        return []
+    scheme, _, rest = target.partition("://")
+    return [rest.partition("/")[0].lower() if scheme.lower() == "http" else target]
 
 
 def _is_navigation(request: web.BaseRequest) -> bool:

@@ -6,6 +6,17 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+HEADERS = {
+    "Server": "dre",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""Of every answer, unless it has a stricter or a looser one of its own."""
+
 _TAG_DIGITS = 32
 _ENCODER = msgspec.json.Encoder()
 

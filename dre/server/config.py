@@ -9,7 +9,7 @@ from dre.errors import ConfigurationError
 from dre.server import answers
 from dre.server.incoming import door, idempotency_key, read_body
 from dre.server.routes import Route, api
-from dre.server.workspace import WORKSPACE, Problem, Setting
+from dre.server.workspace import WORKSPACE, Mistake, Setting
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -20,7 +20,7 @@ class Validated(msgspec.Struct, frozen=True):
     """`problems` is empty for what may be used."""
 
     valid: bool
-    problems: list[Problem]
+    problems: list[Mistake]
 
 
 async def show(request: web.Request) -> web.Response:
@@ -38,12 +38,14 @@ async def validate(request: web.Request) -> web.Response:
     try:
         request.app[WORKSPACE].configuring.validate(await read_body(request))
     except ConfigurationError as error:
-        return answers.as_json(request, Validated(valid=False, problems=[Problem(error.message, error.hint)]))
+        return answers.as_json(request, Validated(valid=False, problems=[Mistake(error.message, error.hint)]))
     return answers.as_json(request, Validated(valid=True, problems=[]))
 
 
 ROUTES: tuple[Route, ...] = (
-    api("GET", "/config", show, "Every setting, and where its value comes from", answers={200: Settings}),
+    api(
+        "GET", "/config", show, "Every setting, and where its value comes from", answers={200: Settings}, refuses=(422,)
+    ),
     api(
         "PUT",
         "/config",
@@ -52,13 +54,14 @@ ROUTES: tuple[Route, ...] = (
         body=dict[str, Any],
         answers={200: Settings},
         headers=("Idempotency-Key",),
+        refuses=(409, 422, 507),
     ),
     api(
         "POST",
         "/config/validate",
         validate,
         "Check a configuration without using it",
-        body=dict[str, Any],
+        body=Any,
         answers={200: Validated},
     ),
 )

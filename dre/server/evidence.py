@@ -193,11 +193,11 @@ async def _between(pieces: AsyncIterator[bytes], start: int, end: int) -> AsyncI
     yield held
 
 
-_BYTES = Media("application/octet-stream", "The bytes that were recorded, in their own media type")
+_BYTES = Media("*/*", "The bytes that were recorded, in their own media type")
 
 ROUTES: tuple[Route, ...] = (
     api("GET", "/evidence", list_evidence, "Evidence, oldest first", takes=Which, answers={200: Page[EvidenceDetail]}),
-    api("GET", "/evidence/{id}", one_item, "One item", answers={200: EvidenceDetail}),
+    api("GET", "/evidence/{id}", one_item, "One item", answers={200: EvidenceDetail}, refuses=(410,)),
     api(
         "GET",
         "/evidence/{id}/content",

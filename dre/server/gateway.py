@@ -9,6 +9,7 @@ from aiohttp import web
 from dre.errors import DREError
 from dre.server import (
     absent,
+    answers,
     audit,
     config,
     events,
@@ -23,7 +24,7 @@ from dre.server import (
 )
 from dre.server.access import ACCESS, PRINCIPAL, Access, Relation
 from dre.server.health import COUNTED, Counted
-from dre.server.incoming import LARGEST_BODY
+from dre.server.incoming import LARGEST_BODY, no_parameters
 from dre.server.live import LIVE, Live
 from dre.server.operations import KEPT, Kept
 from dre.server.routes import PREFIX, Media, Route, api
@@ -55,15 +56,7 @@ ROUTES: tuple[Route, ...] = (
     *absent.ROUTES,
 )
 """Everything under `/api/v1`, and the probes. The pages have their own table."""
-
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
+_WITHOUT_QUERY = frozenset(route.handler for route in ROUTES if route.takes is None)
 
 
 class Rules:
@@ -112,6 +105,8 @@ async def gateway(
         access.check_place(request)
         if request.app[RULES].relation(request.match_info.handler) == "owner":
             request[PRINCIPAL] = access.principal(request)
+        if request.match_info.handler in _WITHOUT_QUERY:
+            no_parameters(request)
         response = await handler(request)
         status = response.status
     except (DREError, web.HTTPException) as error:
@@ -141,8 +136,9 @@ def _count(request: web.Request, status: int) -> None:
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    for name, value in HEADERS.items():
+    for name, value in answers.HEADERS.items():
         response.headers.setdefault(name, value)
+    response.headers["Server"] = answers.HEADERS["Server"]  # the library has put its own name and version there
 
 
 async def _live(app: web.Application) -> AsyncIterator[None]:

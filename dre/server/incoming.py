@@ -8,8 +8,9 @@ differently (a key that is there twice, a NUL, a number that no double holds) is
 import asyncio
 import json
 import math
+import re
 from collections.abc import Sequence
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from uuid import UUID, uuid4
 
 import msgspec
@@ -24,7 +25,9 @@ BODY_TIMEOUT_S = 10.0
 _LARGEST_NUMBER = 2**53 - 1
 _LONGEST_KEY = 200
 _LONGEST_AGENT = 200
-_OPENING, _CLOSING, _QUOTE, _BACKSLASH = b"[{", b"]}", ord('"'), ord("\\")
+_OPENING = b"[{"
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[{]}")
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # one that does not end reaches to the end
 
 Value = TypeVar("Value", bound=msgspec.Struct)
 
@@ -63,13 +66,15 @@ def check_json(body: bytes) -> None:
     if _depth(body) > DEEPEST:
         raise RequestRefused(f"the body is nested deeper than {DEEPEST} levels")
     try:
-        json.loads(
+        found = json.loads(
             body.decode(), object_pairs_hook=_once, parse_int=_integer, parse_float=_real, parse_constant=_no_constant
         )
     except UnicodeDecodeError as error:
         raise RequestRefused(f"the body is not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise RequestRefused(f"the body is no JSON: line {error.lineno} column {error.colno}: {error.msg}") from None
+    if b"\\u" in body and _has_half_pairs(found):
+        raise RequestRefused("the body holds half of a surrogate pair, which is no character")
 
 
 def parameters(request: web.Request, kind: type[Value]) -> Value:
@@ -81,7 +86,7 @@ def parameters(request: web.Request, kind: type[Value]) -> Value:
         if name not in names:
             raise RequestRefused(f"there is no parameter {name[:80]!r} here", hint=_known(list(names)))
         values = request.query.getall(name)
-        if get_origin(hints[names[name]]) in (list, tuple):
+        if _is_list(hints[names[name]]):
             found[name] = values
         elif len(values) > 1:
             raise RequestRefused(f"the parameter {name} is there {len(values)} times")
@@ -90,9 +95,19 @@ def parameters(request: web.Request, kind: type[Value]) -> Value:
         if any("\0" in value for value in values):
             raise RequestRefused(f"the parameter {name} holds a NUL")
     try:
-        return msgspec.convert(found, kind, strict=False)
+        converted = msgspec.convert(found, kind, strict=False)
     except msgspec.ValidationError as error:
         raise RequestRefused(f"the parameters: {error}") from None
+    for name, text in found.items():
+        if not _is_plain(text, getattr(converted, names[name])):
+            raise RequestRefused(f"the parameter {name}: {text[:80]!r} is not how it is written")
+    return converted
+
+
+def no_parameters(request: web.Request) -> None:
+    """Raises RequestRefused where a query string came to a route that takes none."""
+    if request.query_string:
+        raise RequestRefused("this route takes no parameters")
 
 
 def uuid_in_path(request: web.Request, name: str = "id") -> UUID:
@@ -125,6 +140,24 @@ def door(request: web.Request) -> Door:
     return Door(uuid4(), request.remote or "", readable.encode("utf-8", "replace").decode())
 
 
+def _is_plain(text: Any, value: Any) -> bool:
+    """Whether this text is the one form of the value; a lenient reader takes several, and null for what is left out."""
+    match value:
+        case bool():
+            return bool(text == str(value).lower())
+        case int():
+            return bool(text == str(value))
+        case UUID():
+            return bool(text.lower() == str(value))
+        case _:
+            return value is not None
+
+
+def _is_list(hint: Any) -> bool:
+    """Also one that may be left out."""
+    return get_origin(hint) in (list, tuple) or any(get_origin(one) in (list, tuple) for one in get_args(hint))
+
+
 def _names(kind: type[msgspec.Struct]) -> Sequence[tuple[str, str]]:
     return [(field.name, field.encode_name) for field in msgspec.structs.fields(kind)]
 
@@ -134,25 +167,23 @@ def _known(names: Sequence[str]) -> str:
 
 
 def _depth(body: bytes) -> int:
-    """By a scan: a decoder that meets a thousand brackets may use up its stack first."""
+    """By a scan, as far as is needed: a decoder that meets a thousand brackets may use up its stack first."""
     deepest = depth = 0
-    inside = escaped = False
-    for byte in body:
-        if inside:
-            if escaped:
-                escaped = False
-            elif byte == _BACKSLASH:
-                escaped = True
-            elif byte == _QUOTE:
-                inside = False
-        elif byte == _QUOTE:
-            inside = True
-        elif byte in _OPENING:
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in _CLOSING:
-            depth -= 1
+    for byte in _STRING.sub(b"", body).translate(None, _NO_BRACKETS):
+        depth += 1 if byte in _OPENING else -1
+        deepest = max(deepest, depth)
+        if deepest > DEEPEST:
+            break
     return deepest
+
+
+def _has_half_pairs(value: Any) -> bool:
+    """Whether some string holds half of a surrogate pair, which is no character and cannot be stored."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from aiohttp import web
 
 from dre.errors import DREError
 from dre.server.access import Access
+from dre.server.running import Running
 from dre.server.stream.broadcast import Broadcast
 from dre.server.stream.ring import Ring, event_entry
+from dre.server.stream.session import missing
 from dre.server.workspace import Workspace
 
 SETTLE_S = 2.0
@@ -25,6 +27,7 @@ BEAT_S = 15.0
 _POLL_S = 1.0
 _AGAIN_S = 1.0
 _SPOOL_POLL_S = 0.1
+_PAUSE_FACTOR, _LONGEST_PAUSE_S = 10, 2.0
 
 State = Literal["ok", "degraded", "down"]
 
@@ -50,6 +53,7 @@ class Live:
         self.ring = Ring()
         self.broadcast = Broadcast(self.ring)
         self.listeners: set[Listening] = set()
+        self.running_operations = Running(workspace.spools, workspace.secret_patterns, self.broadcast)
         self.standings: dict[str, Standing] = {}
         self._followed_commits: object = None
         self.followed = 0
@@ -66,6 +70,7 @@ class Live:
                     ("history", self._tail),
                     ("tables", self._follow),
                     ("recording", self._record),
+                    ("hearing", self.running_operations.listen),
                     ("stream", self._pulse),
                 )
             ]
@@ -101,8 +106,12 @@ class Live:
             size = await store.changed(ring.position + 1, _POLL_S)
             async for page in store.read(ring.position, size):
                 for stored in page:
+                    if stored.entry.position != ring.position + 1:
+                        raise missing(ring.position + 1)
                     ring.add(event_entry(stored))
                 self.broadcast.tick()
+            if ring.position + 1 != size:  # else the next look would come at once, for ever
+                raise missing(min(ring.position + 1, size))
             self._fine("history")
 
     async def _follow(self) -> None:
@@ -126,10 +135,13 @@ class Live:
         if self._workspace.blocked is not None:
             self._wrong("recording", self._workspace.blocked.code, "degraded")
             await asyncio.Event().wait()
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             await self._workspace.record_pending()
             self._fine("recording")
-            await asyncio.sleep(_SPOOL_POLL_S)
+            # a long journal of a command that still runs is read again each time: never most of the time
+            await asyncio.sleep(min(_LONGEST_PAUSE_S, max(_SPOOL_POLL_S, _PAUSE_FACTOR * (loop.time() - began))))
 
     async def _pulse(self) -> None:
         while True:

@@ -118,7 +118,7 @@ ROUTES: tuple[Route, ...] = (
         takes=Which,
         answers={200: Page[OperationSummary]},
     ),
-    api("POST", "/operations/wrap", wrap_is_off, "Run a command (switched off)", answers={}),
+    api("POST", "/operations/wrap", wrap_is_off, "Run a command (switched off)", answers={}, is_told=False),
     api("GET", "/operations/{id}", one_operation, "One operation, whole", answers={200: OperationDetail}),
     api(
         "GET",

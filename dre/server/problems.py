@@ -20,6 +20,7 @@ STATUS: dict[type[DREError], int] = {
     errors.WorkspaceRefused: 503,
     errors.LedgerError: 503,
     errors.LedgerAltered: 500,
+    errors.HistoryDiffers: 409,
     errors.BodyRefused: 422,
     errors.BlobMissing: 410,
     errors.BlobAltered: 500,

@@ -25,8 +25,9 @@ class Media(msgspec.Struct, frozen=True):
 
 class Route(msgspec.Struct, frozen=True):
     """
-    `takes`: the query string as a struct. `body`: the JSON body. `answers`: by status, a type, a Media, or None for no
-    body; the problems that any route may answer with are not named. `headers`: which request headers it reads.
+    `takes`: the query string as a struct; without one, a query string is refused. `body`: the JSON body. `answers`: by
+    status, a type, a Media, or None for no body. `refuses`: with which other statuses, beside those that follow from
+    the rest. `headers`: which request headers it reads. `is_told` False: the document keeps silent about it.
     """
 
     method: str
@@ -39,6 +40,8 @@ class Route(msgspec.Struct, frozen=True):
     body: Any = None
     headers: tuple[str, ...] = ()
     ids: tuple[str, ...] = ("id",)
+    refuses: tuple[int, ...] = ()
+    is_told: bool = True
 
 
 def api(method: str, path: str, handler: Handler, summary: str, **more: Any) -> Route:

@@ -1,21 +1,24 @@
 """Server-sent events: the same stream for whoever speaks only HTTP; `Last-Event-ID` is the position."""
 
 import asyncio
+import re
+from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from dre.errors import RequestRefused, StoreBusy
 from dre.server.access import PRINCIPAL
 from dre.server.incoming import parameters
 from dre.server.live import LIVE
-from dre.server.stream.session import GOING_AWAY, Session
+from dre.server.stream.session import FAILED, GOING_AWAY, Session
 from dre.server.stream.subscription import Subscribe, wanted
-from dre.server.websocket import GRACE_S, MOST_SESSIONS, checked, serve_socket
+from dre.server.websocket import GRACE_S, LOG, MOST_SESSIONS, checked, in_words, serve_socket, subscribed
 from dre.server.workspace import WORKSPACE
 
 MEDIA_TYPE = "text/event-stream"
 _LOOK_S = 1.0
+_POSITION = re.compile(r"-1|[0-9]{1,16}", re.ASCII)  # as many digits as 2^53 has
 _END = b"0\r\n\r\n"
 
 
@@ -43,11 +46,14 @@ class EventsLink:
         """An id without data moves `Last-Event-ID` on and is no event."""
         self.write(b"id: %d\n\n" % position)
 
-    def cut(self, position: int, why: str) -> None:
+    def say(self, message: dict[str, Any]) -> None:
+        """By the name of its type, so that it is not taken for an event of history."""
+        self.write(b"event: %s\ndata: %s\n\n" % (message["type"].encode(), msgspec.json.encode(message)))
+
+    def cut(self, position: int | None, why: str) -> None:
         if self._is_cut:
             return
-        message = msgspec.json.encode({"type": "cut", "code": why, "position": position})
-        self.write(b"event: cut\ndata: " + message + b"\n\n")
+        self.say({"type": "cut", "code": why, "position": position})
         self._is_cut = True
         self._transport.write(_END)
         self._transport.close()
@@ -79,6 +85,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 async def _serve_events(request: web.Request) -> web.StreamResponse:
     live, workspace = request.app[LIVE], request.app[WORKSPACE]
+    if request.version < HttpVersion11:
+        raise RequestRefused("events are sent in chunks, which HTTP/1.1 brought")
     if len(live.listeners) >= MOST_SESSIONS:
         raise StoreBusy(f"{MOST_SESSIONS} listeners are connected already", hint="try again later")
     asked = _resumed(request, parameters(request, Which))
@@ -96,8 +104,14 @@ async def _serve_events(request: web.Request) -> web.StreamResponse:
     listener = Listener(session)
     live.listeners.add(listener)
     try:
+        link.say(subscribed(workspace.ledger_id, head))
         link.beat(after)
-        await session.catch_up(workspace.store, live.ring)
+        try:
+            await session.catch_up(workspace.store, live.ring)
+        except Exception as error:  # noqa: BLE001 - the answer has begun: a problem can no longer be one
+            LOG.exception("listener_failed")
+            link.say(in_words(error))
+            link.cut(session.position, FAILED)
         live.broadcast.add(session)
         while link.is_open():  # noqa: ASYNC110 - a transport tells nobody that its peer has gone
             await asyncio.sleep(_LOOK_S)
@@ -112,6 +126,6 @@ def _resumed(request: web.Request, asked: Subscribe) -> Subscribe:
     last = request.headers.get("Last-Event-ID")
     if not last:
         return asked
-    if not (last.isascii() and last.isdigit() and len(last) <= 16):  # as many as 2^53 has
+    if _POSITION.fullmatch(last) is None:
         raise RequestRefused(f"Last-Event-ID: {last[:80]!r} is no position")
     return msgspec.structs.replace(asked, after=int(last))

@@ -107,6 +107,7 @@ ROUTES: tuple[Route, ...] = (
         body=Ask,
         answers={202: Status},
         headers=("Idempotency-Key",),
+        refuses=(404, 409, 507),
     ),
     api("GET", "/verification/status/{id}", status, "Whether a verdict is there", answers={200: Status}),
     api("GET", "/verification/report/{id}", report, "A verdict, whole", answers={200: Report}),

@@ -8,18 +8,23 @@ write whole frames, so they stand well beside what aiohttp itself writes: answer
 import asyncio
 import struct
 from typing import Any
+from uuid import UUID
 
 import msgspec
+import structlog
 from aiohttp import WSMsgType, web
 
-from dre.errors import DREError, RequestRefused, StoreBusy
+from dre.errors import DREError, HistoryDiffers, RequestRefused, StoreBusy
+from dre.ledger.chain import Head
+from dre.server import problems
 from dre.server.access import PRINCIPAL
 from dre.server.incoming import check_json, decode
 from dre.server.live import LIVE
-from dre.server.stream.session import GOING_AWAY, SESSION_OVER, TOO_SLOW, Session
+from dre.server.stream.session import FAILED, GOING_AWAY, SESSION_OVER, TOO_SLOW, Session
 from dre.server.stream.subscription import Subscribe, wanted
 from dre.server.workspace import WORKSPACE
 
+LOG = structlog.get_logger("dre")
 LARGEST_MESSAGE = 64 << 10
 HEARTBEAT_S = 20.0
 MOST_SESSIONS = 2000
@@ -31,7 +36,7 @@ UNSUPPORTED, FLOOD, OVER, SLOW = 1003, 4429, 4401, 4408
 
 GRACE_S = 10.0
 _TEXT, _CLOSE = 0x81, 0x88
-_CODES = {TOO_SLOW: SLOW, SESSION_OVER: OVER, GOING_AWAY: 1001}
+_CODES = {TOO_SLOW: SLOW, SESSION_OVER: OVER, GOING_AWAY: 1001, FAILED: 1011}
 
 
 class SocketLink:
@@ -55,12 +60,12 @@ class SocketLink:
     def beat(self, position: int) -> None:
         self.say({"type": "heartbeat", "position": position})
 
-    def cut(self, position: int, why: str) -> None:
+    def cut(self, position: int | None, why: str) -> None:
         if self._is_cut:
             return
         self.say({"type": "cut", "code": why, "position": position})
         self._is_cut = True
-        self._transport.write(_frame(_CLOSE, struct.pack("!H", _CODES[why]) + f"go on after {position}".encode()))
+        self._transport.write(_frame(_CLOSE, struct.pack("!H", _CODES[why]) + why.encode()))
         self._transport.close()
         asyncio.get_running_loop().call_later(GRACE_S, self._transport.abort)
 
@@ -100,41 +105,48 @@ class Listener:
             check_json(body)
             await self._subscribe(decode(body, Subscribe))
         except DREError as error:
-            self._link.say({"type": "error", "code": error.code, "detail": error.message, "hint": error.hint})
+            self._link.say(in_words(error))
+        except Exception as error:
+            LOG.exception("listener_failed")
+            self.fail(error)
 
     async def _subscribe(self, asked: Subscribe) -> None:
         want = wanted(asked)
         head = await self._workspace.store.head()
         after = checked(asked, head.size, head.generation)
         self.end()
-        self._link.say(
-            {
-                "type": "subscribed",
-                "ledger": self._workspace.ledger_id,
-                "generation": head.generation,
-                "head": {"position": head.size - 1, "leaf": head.prev.hex()},
-            }
-        )
+        self._link.say(subscribed(self._workspace.ledger_id, head))
         broadcast = self._live.broadcast
         session = Session(self._link, self._principal, want, after, asyncio.get_running_loop().time())
         self._session = session
         if broadcast.ring.joins(after):
-            session.index = broadcast.ring.first
+            session.index = broadcast.ring.after(after)
             broadcast.add(session)
         else:
             self._catching_up = asyncio.create_task(self._catch_up(session))
 
     async def _catch_up(self, session: Session) -> None:
+        """Whatever goes wrong is told: the listener must not wait for what will not come."""
         try:
             await session.catch_up(self._workspace.store, self._live.ring)
-        except DREError as error:
-            self._link.say({"type": "error", "code": error.code, "detail": error.message, "hint": error.hint})
-            return
-        self._live.broadcast.add(session)
+        except Exception as error:
+            LOG.exception("listener_failed")
+            self.fail(error)
+        else:
+            self._live.broadcast.add(session)
 
     def leave(self) -> None:
         """The server goes: the listener is told from where it can go on."""
-        self._link.cut(self._session.position if self._session else -1, GOING_AWAY)
+        self._link.cut(self._position, GOING_AWAY)
+
+    def fail(self, error: Exception) -> None:
+        """What keeps it from being told anything more is told, and is the end."""
+        self._link.say(in_words(error))
+        self._link.cut(self._position, FAILED)
+
+    @property
+    def _position(self) -> int | None:
+        return self._session.position if self._session else None
 
     def end(self) -> None:
         if self._catching_up is not None:
@@ -174,20 +186,32 @@ async def serve_socket(request: web.Request) -> web.WebSocketResponse:
 
 
 def checked(asked: Subscribe, size: int, generation: int) -> int:
-    """The position behind which to go on. Raises RequestRefused for one that this history does not have."""
+    """The position behind which to go on. Raises HistoryDiffers for one that this history does not have."""
     if asked.generation is not None and asked.generation != generation:
-        raise RequestRefused(
+        raise HistoryDiffers(
             f"this ledger is in generation {generation}, not {asked.generation}: that position is in another history",
             hint="begin again: after -1",
         )
     if asked.after is None:
         return size - 1
-    if not -1 <= asked.after < size:
-        raise RequestRefused(
+    if asked.after < -1:
+        raise RequestRefused(f"after {asked.after}: -1 is before the first event")
+    if asked.after >= size:
+        raise HistoryDiffers(
             f"after {asked.after}: this history holds events 0 to {size - 1}",
             hint="what was seen beyond it is gone, or is another history: begin again with after -1",
         )
     return asked.after
+
+
+def subscribed(ledger: UUID, head: Head) -> dict[str, Any]:
+    place = {"position": head.size - 1, "leaf": head.prev.hex()}
+    return {"type": "subscribed", "ledger": ledger, "generation": head.generation, "head": place}
+
+
+def in_words(error: Exception) -> dict[str, Any]:
+    problem = problems.problem_of(error)
+    return {"type": "error", "code": problem.code, "detail": problem.detail, "hint": problem.hint}
 
 
 def _frame(kind: int, payload: bytes) -> bytes:

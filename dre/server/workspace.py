@@ -1,6 +1,6 @@
 """What the doors open onto: the parts of one workspace, handed in, so that no door knows how they are made."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -26,7 +26,7 @@ class Setting(msgspec.Struct, frozen=True, rename="camel"):
     help: str
 
 
-class Problem(msgspec.Struct, frozen=True, rename="camel"):
+class Mistake(msgspec.Struct, frozen=True, rename="camel"):
     """What is wrong with a configuration, and where."""
 
     detail: str
@@ -69,5 +69,3 @@ class Workspace(msgspec.Struct, frozen=True):
 
 
 WORKSPACE: web.AppKey[Workspace] = web.AppKey("workspace", Workspace)
-
-Query = Mapping[str, str]

@@ -5,7 +5,7 @@ import os
 
 from dre.shim.descriptors import close_all_but
 from dre.shim.ingest import spawn
-from dre.shim.spool import Recording, Spool
+from dre.shim.spool import NOWHERE, Recording, Spool
 from dre.shim.stream import Stream
 from dre.shim.watch import Watch
 
@@ -75,8 +75,17 @@ def leave_drainer(
         while any(stream.open for stream in streams):
             watch.once()
         done()
-        late.end()
+        _end(late)
         os.close(spool.alive)
         spawn(spool.root)
     finally:
         os._exit(0)
+
+
+def _end(late: Recording) -> None:
+    """Without room for it nothing was kept of what came late, not even an end; what was captured waits all the same."""
+    try:
+        if late.raw != NOWHERE:
+            late.end()
+    except OSError:
+        pass

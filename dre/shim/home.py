@@ -8,7 +8,8 @@ from dre.shim.ids import is_id, new_id
 
 NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_LONGEST_ID = 64
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe in its place must not hold us up
+_LONGEST_ID, _LONGEST_LINE = 64, 512
 
 
 class Untrusted(Exception):
@@ -41,12 +42,34 @@ class Home:
     @property
     def lost(self) -> bool:
         """This machine has seen a history here, and it is gone. Recordings wait until somebody decides."""
-        return not self._holds("ledger.db") and os.path.lexists(os.path.join(self._folder(self.ledger), b"head"))
+        folder = self._folder(self.ledger)
+        if self._holds("ledger.db") or not os.path.lexists(os.path.join(folder, b"head")):
+            return False
+        place = _place(folder)  # elsewhere: it was moved from here, and only its name is left
+        return place in (b"", self.path) or not os.path.lexists(os.path.join(place, b"ledger.db"))
 
     @property
     def blocked(self) -> bool:
-        """Whoever read the history last found it older than what was seen, or a copy. Recordings wait here too."""
-        return self._holds("blocked")
+        """Whoever read the history last found it older than what was seen, or a copy; or the folder itself is one."""
+        return self._holds("blocked") or (self._holds("ledger.db") and (self._is_copy() or self._is_older()))
+
+    def _is_copy(self) -> bool:
+        """The same ledger still stands where this machine saw it last."""
+        place = _place(self._folder(self.ledger))
+        if place in (b"", self.path) or not os.path.lexists(os.path.join(place, b"ledger.db")):
+            return False
+        return _read(os.path.join(place, b"ledger-id")).strip() == self.ledger.encode()
+
+    def _is_older(self) -> bool:
+        """
+        Whether this machine knows of more events than the folder speaks of. The inside is written first, so it is read
+        last: only in an older copy is it behind.
+        """
+        kept = _read(os.path.join(self._folder(self.ledger), b"head")).rstrip(b"}").rpartition(b'"settled":')[2]
+        if not kept.isdigit() or kept == b"0":
+            return False  # nobody has closed it yet (a server has it open), or a DRE that kept no such number
+        ledger, _, size = _read("settled", self.fd).strip().partition(b" ")
+        return ledger != self.ledger.encode() or not size.isdigit() or int(size) < int(kept)
 
     def _holds(self, name: str) -> bool:
         try:
@@ -66,7 +89,7 @@ class Home:
 
     def _read_id(self) -> str:
         try:
-            fd = os.open("ledger-id", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.fd)
+            fd = os.open("ledger-id", _FILE, dir_fd=self.fd)
             with open(fd, "rb") as file:
                 text = file.read(_LONGEST_ID).decode("ascii", "replace").strip()
         except FileNotFoundError:
@@ -169,6 +192,20 @@ def _place(folder: bytes) -> bytes:
             return kept.read()
     except FileNotFoundError:
         return b""
+
+
+def _read(name: bytes | str, folder: int | None = None) -> bytes:
+    """A line that we or ingest wrote; empty when it is not there."""
+    try:
+        fd = os.open(name, _FILE, dir_fd=folder)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, _LONGEST_LINE)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
 
 
 def open_folder(parent: int | None, name: bytes, shown: bytes = b"") -> int:

@@ -46,6 +46,11 @@ class Journal:
         self._position = whole[-1][0] if whole else 0
         return all(kind != EXIT for _, kind, _ in whole)
 
+    def go_on_in(self, fd: int) -> None:
+        """In another file, which is given all that was written so far."""
+        copy_file(self.fd, fd, self._position)
+        self.fd, self._allocated = fd, self._position
+
     def close_tail(self) -> None:
         """Gives back what was preallocated; whoever reads no longer meets zeros."""
         os.ftruncate(self.fd, self._position)
@@ -79,6 +84,13 @@ class Journal:
             size = 1 << 60  # this file system cannot: write as long as it lets us
         self._allocated += size
         return 0
+
+
+def copy_file(source: int, target: int, length: int) -> None:
+    """From its beginning; also of a file that has no name any more."""
+    copied = 0
+    while copied < length and (sent := os.sendfile(target, source, copied, length - copied)):
+        copied += sent
 
 
 def encode(kind: int, payload: bytes) -> bytes:

@@ -29,7 +29,7 @@ from dre.shim.signals import Signals, drop_python_handler, stop
 from dre.shim.spool import Spool
 from dre.shim.stream import Stream
 from dre.shim.timeout import Deadline
-from dre.shim.unrecorded import run_unrecorded
+from dre.shim.unrecorded import in_words, run_unrecorded
 from dre.shim.watch import READABLE, Watch
 
 TYPE_CHECKING = False
@@ -84,6 +84,7 @@ class Recorder:
     def __init__(self, options: Options, decision: Decision) -> None:
         self._options, self._decision = options, decision
         self._ended_by = self._too_late = 0  # signals that came for a command that had ended
+        self._gone = False  # the recording was destroyed, and there is nowhere to write it again
         self._began = time.monotonic_ns()
         self._on_terminal = os.isatty(2)
         self._stderr: int | None = None  # a copy of it, for what is to be said when 2 may be closed already
@@ -133,13 +134,18 @@ class Recorder:
             return None
         return private(fd)
 
+    def _named_id_file(self) -> list[tuple[str, bytes]]:
+        """Where it really lies, behind links: what we write there is no change that the command made."""
+        path = b"" if self._id_file is None else os.readlink(b"/proc/self/fd/%d" % self._id_file)
+        return [("id_file", path)] if path.startswith(b"/") else []  # a pipe has a number for a name
+
     def _greet(self) -> None:
         path = self._home.path
         if self._home.made and self._on_terminal and not self._options.quiet:
             voice.say(b"made " + path + b", where what is recorded here is kept")
         if self._home.lost:
             voice.say(b"the history in " + path + b" is gone; recordings wait there (dre doctor says more)")
-        elif self._home.blocked:
+        elif not self._options.then and not self._home.ci and self._home.blocked:  # who waits hears more from ingest
             voice.say(b"the history in " + path + b" is not the newest, or a copy; recordings wait there (dre doctor)")
 
     def _prepare(self) -> None:
@@ -172,6 +178,7 @@ class Recorder:
                 *(("limit", b"%d %d %d" % (limit, *resource.getrlimit(limit))) for limit in limits),
                 *(("label", label) for label in options.labels),
                 *(("writes", glob) for glob in options.writes),
+                *self._named_id_file(),
                 *((("parent", parent),) if parent is not None else ()),
                 ("uid", b"%d" % os.getuid()),
                 ("host", system.nodename.encode()),
@@ -254,6 +261,7 @@ class Recorder:
         self._watch = Watch()
         self._watch.on(self._signals.fd, READABLE, self._on_signals)
         for stream in self._streams:
+            stream.before_end = self._look_after_the_spool
             stream.attach(self._watch, self._recording)
         self._job.attach(self._watch, self._streams)
         deadline = Deadline(self._options.timeout_us, self._job)
@@ -287,6 +295,8 @@ class Recorder:
             self._watch.once()
         for file in self._files:
             file.keep(self._recording)
+        if not self._spool.stands():
+            self._rescue()
         self._job.let_go()
         held = [stream for stream in self._streams if stream.open]
         if held:
@@ -295,6 +305,25 @@ class Recorder:
         else:
             self._job.dismiss()
         self._close(report)
+
+    def _look_after_the_spool(self) -> None:
+        """The command closes its stderr, at its end as a rule: the last moment to keep a copy, should one be needed."""
+        if not self._spool.stands():
+            self._keep_stderr()
+
+    def _rescue(self) -> None:
+        """Before the drainer: what comes late belongs into the same directory."""
+        shown = short(self._spool.id).encode()
+        try:
+            from dre.shim.rescue import rescue
+
+            rescue(self._spool, secrets.needles(os.environb))
+        except Exception as reason:  # whatever it was, the command's end has to be told
+            self._gone = True
+            why = in_words(reason)
+            self._say(b"the recording " + shown + b" was deleted while it ran, and cannot be written again: " + why)
+        else:
+            self._say(b"the recording " + shown + b" was deleted or replaced while it ran; it was written again")
 
     def _on_signals_after_the_end(self, _events: int) -> None:
         """The caller reads slowly: it would now see the command waiting in a write, and could stop or end it there."""
@@ -321,6 +350,8 @@ class Recorder:
 
     def _capture(self) -> bool:
         """Safe from here on: the caller may be told."""
+        if self._gone:
+            return False
         trouble = 0
         try:
             self._spool.close()

@@ -8,12 +8,13 @@ import struct
 from dre.shim.descriptors import private
 from dre.shim.home import NEW_FILE, Home
 from dre.shim.ids import new_id
-from dre.shim.journal import END, EXIT, OUTPUT, Journal
+from dre.shim.journal import END, EXIT, OUTPUT, Journal, copy_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+RESCUED = "rescued"  # a mark: it was deleted or replaced while the command ran, and written again
 NOWHERE = -1  # no descriptor: the first write to it is the trouble that ends the keeping
 _OUTPUT = struct.Struct("<BI")
 _END = struct.Struct("<QQ")
@@ -59,11 +60,17 @@ class Recording:
         self.journal.write(EXIT, report)
 
     def end(self) -> None:
-        """The order is the promise: an `end` on disk vouches for everything before it."""
+        """The order is the promise: an `end`, where a power cut leaves one, vouches for output that is on the disk."""
+        os.fsync(self.raw)
         self.journal.write(END, _END.pack(self.kept, self.lost))
         self.journal.close_tail()
-        os.fsync(self.raw)
         os.fsync(self.journal.fd)
+
+    def go_on_in(self, journal: int, raw: int) -> None:
+        """In other files, with all that was written so far."""
+        copy_file(self.raw, raw, os.fstat(self.raw).st_size)
+        self.raw = raw
+        self.journal.go_on_in(journal)
 
     def _place(self, number: int, kept: int, length: int) -> None:
         """Kept is what has a frame: of bytes without one nobody could tell whose they were."""
@@ -93,17 +100,36 @@ class Spool:
         self.id = new_id()
         self.path = os.path.join(home.path, b"spool", self.id.encode())
         self.root = home.path
-        self._home = home
-        os.mkdir(self.id, 0o700, dir_fd=home.spools)
-        self.fd = private(os.open(self.id, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=home.spools))
+        self.home = home
+        self._make()
         try:
-            self.alive = self._new("alive")  # first of all files: a spool without it was cut before anything ran
-            fcntl.flock(self.alive, fcntl.LOCK_EX)  # of the open file: held until shim, keeper and drainer have gone
+            self._live()
             self.recording = Recording(Journal(self._new("journal")), self._new("out.raw"))
             self.must_be_well()
         except BaseException:
             self.discard()
             raise
+
+    def stands(self) -> bool:
+        """Whether everything is still there under its name: a command of this user's may delete or exchange it."""
+        held = (("journal", self.recording.journal.fd), ("out.raw", self.recording.raw))
+        try:
+            os.stat("needles", dir_fd=self.fd)
+            return os.path.samestat(os.stat(self.path), os.fstat(self.fd)) and all(
+                os.path.samestat(os.stat(name, dir_fd=self.fd), os.fstat(fd)) for name, fd in held
+            )
+        except OSError:
+            return False
+
+    def write_again(self, home: Home, needles: bytes) -> None:
+        """In a new directory of the same name, marked from its first moment on; what was recorded is copied there."""
+        self.home = home
+        self._make()
+        self._live()
+        os.close(self._new(RESCUED))
+        self.keep_needles(needles)
+        self.recording.go_on_in(self._new("journal"), self._new("out.raw"))
+        os.fsync(home.spools)
 
     def keep_needles(self, needles: bytes) -> None:
         """Always written, also empty: without it nobody could tell that there was nothing to redact."""
@@ -125,7 +151,7 @@ class Spool:
         self.must_be_well()
         os.fsync(self.recording.journal.fd)
         os.fsync(self.fd)
-        os.fsync(self._home.spools)
+        os.fsync(self.home.spools)
 
     def late(self) -> Recording:
         """Where there is no room for it, one that keeps nothing: the copying must go on."""
@@ -141,6 +167,14 @@ class Spool:
     def discard(self) -> None:
         """Nothing was run under this recording: it leaves no trace."""
         _remove(self.path)
+
+    def _make(self) -> None:
+        os.mkdir(self.id, 0o700, dir_fd=self.home.spools)
+        self.fd = private(os.open(self.id, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.home.spools))
+
+    def _live(self) -> None:
+        self.alive = self._new("alive")  # first of all files: a spool without it was cut before anything ran
+        fcntl.flock(self.alive, fcntl.LOCK_EX)  # of the open file: held until shim, keeper and drainer have gone
 
     def _new(self, name: str) -> int:
         return private(os.open(name, NEW_FILE, 0o600, dir_fd=self.fd))

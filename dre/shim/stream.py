@@ -10,6 +10,8 @@ from dre.shim.watch import GONE_ONLY, READABLE, TROUBLE, WRITABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dre.shim.spool import Recording
     from dre.shim.watch import Watch
 
@@ -30,6 +32,7 @@ class Stream:
     def __init__(self, number: int, source: int, sink: int, *, terminal: bool, closes: list[int]) -> None:
         self.number, self.source, self.sink, self.terminal = number, source, sink, terminal
         self.closes = closes
+        self.before_end: "Callable[[], None] | None" = None  # called while the caller's descriptors are still open
         self.open = True
         self._handed_over = False
         self._buffer = memoryview(bytearray(ROOM))
@@ -72,12 +75,14 @@ class Stream:
             left -= self._take() or left
 
     def go_on(self, watch: "Watch", recording: "Recording") -> None:
-        self._left = None
+        self._left = self.before_end = None
         self.attach(watch, recording)
 
     def close(self) -> None:
         if not self.open:
             return
+        if self.before_end:
+            self.before_end()
         self.open = False
         for fd in (self.source, self.sink):
             self._watch.off(fd)

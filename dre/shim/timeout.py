@@ -8,6 +8,7 @@ from dre.shim.signals import tell
 
 GRACE_S = 5.0
 _LONGEST_WAIT_MS = 3_600_000  # poll counts in 32 bits
+_LOOKS = 20
 _PR_SET_CHILD_SUBREAPER = 36
 _OVER = (b"", b"Z", b"X")
 TYPE_CHECKING = False
@@ -48,15 +49,31 @@ class Deadline:
         Whether the tree that was told to end is still there, though the command is not: some take their time, some do
         not listen, and some were started by a shell in the moment between the end of its children and its own.
         """
-        return self.passed and not self._killed and any(command.state(pid) not in _OVER for pid in self._tree())
+        if not self.passed or self._killed:
+            return False
+        before: set[int] | None = None
+        for _ in range(_LOOKS):
+            tree = self._tree()
+            if any(command.state(pid) not in _OVER for pid in tree):
+                return True
+            if tree == before:  # nobody was started while it was looked at, and left behind by one that has ended
+                return False
+            before = tree
+        return True
 
     def _tree(self) -> set[int]:
         return _descendants(os.getpid()) - {self._job.keeper}
 
     def _end_the_tree(self, signo: int) -> None:
-        for pid in self._tree():
-            tell(pid, signo)
-            tell(pid, _signal.SIGCONT)  # a stopped process would not notice the polite one
+        told: set[int] = set()
+        for _ in range(_LOOKS):
+            new = self._tree() - told
+            for pid in new:
+                tell(pid, signo)
+                tell(pid, _signal.SIGCONT)  # a stopped process would not notice the polite one
+            told |= new
+            if not new:  # who was started while the others were told is told as well
+                break
 
 
 def _adopt_orphans() -> None:
@@ -68,17 +85,31 @@ def _adopt_orphans() -> None:
 
 def _descendants(root: int) -> set[int]:
     children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as state:
-                    parent = int(state.read().rpartition(b")")[2].split()[1])
-            except OSError:
-                continue  # it ended meanwhile
-            children.setdefault(parent, []).append(int(name))
+    for pid, parent in _parents().items():
+        children.setdefault(parent, []).append(pid)
     found, new = set(), [root]
     while new:
         below = children.get(new.pop(), [])
         found.update(below)
         new.extend(below)
     return found
+
+
+def _parents() -> dict[int, int]:
+    """
+    Everybody's parent. Who was read before its parent ended names one that is gone and would belong to nobody, though
+    it is ours by now: then all are looked at again.
+    """
+    parents: dict[int, int] = {}
+    for _ in range(_LOOKS):
+        parents = {}
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                try:
+                    with open(f"/proc/{name}/stat", "rb") as state:
+                        parents[int(name)] = int(state.read().rpartition(b")")[2].split()[1])
+                except (OSError, IndexError):
+                    continue  # it ended meanwhile
+        if all(parent == 0 or parent in parents for parent in parents.values()):
+            break
+    return parents

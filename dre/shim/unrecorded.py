@@ -19,7 +19,7 @@ REFUSED = 125
 
 
 def run_unrecorded(options: Options, reason: Exception) -> "NoReturn":
-    voice.say(b"not recorded: " + _in_words(reason))
+    voice.say(b"not recorded: " + in_words(reason))
     if options.strict:
         os._exit(REFUSED)
     if options.then == "gate":
@@ -51,7 +51,7 @@ def _wait_for_it(options: Options) -> None:
     command.end_as(status)
 
 
-def _in_words(reason: Exception) -> bytes:
+def in_words(reason: Exception) -> bytes:
     if isinstance(reason, OSError) and reason.strerror:
         place = reason.filename if isinstance(reason.filename, bytes) else os.fsencode(str(reason.filename or ""))
         return (place + b": " if place else b"") + reason.strerror.encode()

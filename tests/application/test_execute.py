@@ -60,6 +60,27 @@ async def test_what_is_durable_is_answered_although_its_listener_fails(store: SQ
     assert isinstance(answer, Receipt)
 
 
+async def test_a_listener_that_fails_ends_neither_the_writer_nor_those_who_wait(store: SQLiteEventStore) -> None:
+    def fail(_newest: Entry) -> None:
+        raise OSError("nobody listens")
+
+    told: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: told.append((context["message"], str(context["exception"]))))
+    appender = Appender(store, fail)
+    try:
+        waiting = [appender.append(an_append(number)) for number in range(2 * MAX_EVENTS)]
+        answers = await asyncio.wait_for(asyncio.gather(*waiting), 60)
+        await appender.close()
+    finally:
+        loop.set_exception_handler(None)
+
+    assert all(isinstance(answer, Receipt) for answer in answers)
+    assert (await store.head()).size == 2 * MAX_EVENTS
+    assert set(told) == {("a commit is durable, but who should hear of it failed", "nobody listens")}
+    assert len(told) >= 2  # a batch holds no more than half of them
+
+
 async def test_no_batch_is_larger_than_allowed(store: SQLiteEventStore) -> None:
     batches: list[Entry] = []
     appender = Appender(store, batches.append)

@@ -39,8 +39,9 @@ async def test_the_file_behind_the_command_and_not_what_it_says_of_itself(place:
 
     found = await described(place, history, "tool", PATH=f"{tool.parent}:{os.environ['PATH']}")
 
-    [shown] = found["tools"]
+    shown, interpreter = found["tools"]
     assert (shown["name"], shown["path"], shown["firstLine"]) == ("tool", str(tool), "#!/bin/sh -e")
+    assert (interpreter["path"], shown["version"]) == ("/bin/sh", None)
     assert (shown["sizeBytes"], len(shown["digest"])) == (tool.stat().st_size, 64)
     assert proof.read_text() == "ran\n"  # by the command itself, once
 
@@ -57,7 +58,10 @@ async def test_python_s_version_comes_from_its_environment(word: str, place: Pla
 
     found = await described(place, history, str(venv / "bin" / word), "-V", VIRTUAL_ENV=str(venv))
 
-    assert found["tools"][0]["version"].startswith("3.12.4")
+    [interpreter] = [one for one in found["tools"] if one["path"] == str(venv / "bin" / "python")]
+    assert interpreter["version"].startswith("3.12.4")
+    assert interpreter["versionFrom"] == str(venv / "pyvenv.cfg")
+    assert found["tools"][0]["path"] == str(venv / "bin" / word)
 
 
 async def test_a_command_that_is_not_there_is_no_tool(place: Place, history: History) -> None:

@@ -62,6 +62,7 @@ def recording(**changed: object) -> Recording:
         last_ns=4_000_000_000,
         closed_wall_ns=BEGAN_NS + 4_000_000_000,
         machine_stopped=False,
+        rescued=False,
         ran=True,
     )
     return msgspec.structs.replace(whole, **changed)

@@ -57,6 +57,21 @@ async def test_the_shim_is_killed(repository: Place, history: History) -> None:
     assert repository.ids() == []
 
 
+async def test_the_recording_is_deleted_by_its_command(repository: Place, history: History) -> None:
+    (repository.top / "untracked").write_text("known to git by the tree before alone\n")
+    id = repository.wrap("sh", "-c", "echo before; rm -r .dre/spool/$DRE_PARENT; echo after; echo x > new")
+    assert states(await history.take(repository)) == ["recorded"]
+
+    interrupted = await history.one(id, OperationInterrupted)
+    assert "was deleted or replaced; it was written again" in interrupted.reason
+    assert interrupted.exit_code == 0
+    assert await history.content(id, "output") == b"before\nafter\n"
+    said = {one.subject: one.detail for one in (await history.one(id, EvidenceComplete)).observations}
+    assert said["end"] == interrupted.reason
+    assert "cannot be compared" in said["workspace"]  # the tree before was in it, too
+    assert repository.ids() == []
+
+
 @pytest.fixture
 def in_terminal(repository: Place) -> Iterator[Any]:
     """A command that ends with 5 when it is told to, wrapped, in a terminal of its own."""

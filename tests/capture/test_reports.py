@@ -202,3 +202,5 @@ async def test_a_report_that_changes_while_it_is_read_is_not_used(
     assert "report" not in await history.items(id)
     [said] = await history.observations(id, "report")
     assert said.detail == "report.xml changed while it was read: not used"
+    stored = {path.parent.name + path.name for path in (history.folder / "evidence").glob("??/*")}
+    assert stored == {item.hash for item in (await history.items(id)).values()}  # nothing that nobody speaks of

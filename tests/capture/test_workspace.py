@@ -51,6 +51,27 @@ async def test_each_file_says_what_became_of_it(repository: Place, history: Hist
     assert (found["treeBefore"], found["treeAfter"]) == (started.git.tree, completed.tree_after)
 
 
+async def test_a_file_too_large_to_be_searched_costs_no_other_its_digest(
+    repository: Place, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "MOST_CONTENT_BYTES", 3 << 20)
+    script = "head -c 4000000 /dev/zero > a.bin; echo b > b.txt; head -c 3145727 /dev/zero > c.bin; echo d > d.txt"
+
+    found = await changes(repository, history, "sh", "-c", script)
+
+    digests = {name: file["digest"] for name, file in found["by name"].items()}
+    assert digests == {
+        "a.bin": None,
+        "b.txt": hashlib.sha256(b"b\n").hexdigest(),
+        "c.bin": None,
+        "d.txt": hashlib.sha256(b"d\n").hexdigest(),
+    }
+    assert {name: file["sizeBytes"] for name, file in found["by name"].items()}["a.bin"] == 4_000_000
+    [said] = await history.observations(found["id"], "workspace")
+    assert said.state == "partial"
+    assert said.detail == "no digest of a.bin and 1 more: at most 3 MiB in all are searched for secrets"
+
+
 async def test_how_far_the_tree_was_from_its_commit_is_counted(repository: Place, history: History) -> None:
     assert (await changes(repository, history, "true"))["dirty"] == 0
     (repository.top / "kept.py").write_text("changed = True\n")
@@ -78,6 +99,45 @@ async def test_nothing_changed_is_an_answer_too(repository: Place, history: Hist
 
     assert (found["files"], found["more"], found["treeBefore"]) == ([], 0, found["treeAfter"])
     assert "diff" not in await history.items(found["id"])
+
+
+@pytest.mark.parametrize("name", ["id", "a folder/[i]d\udcff*.txt", ":(top)id"])
+@pytest.mark.parametrize("there", ["new", "untracked", "tracked", "behind a link"])
+async def test_the_file_that_the_recorder_writes_is_no_change(
+    name: str, there: str, repository: Place, history: History
+) -> None:
+    file = repository.top / name
+    file.parent.mkdir(exist_ok=True)
+    if there in ("untracked", "tracked"):
+        file.write_text("the id of an earlier run\n")
+    if there == "tracked":
+        repository.git("add", "--", f":(literal){name}")
+        repository.git("commit", "-q", "-m", "with an id in it")
+    asked: str | Path = name
+    if there == "behind a link":
+        asked = repository.top.parent / "link"
+        asked.symlink_to(file)
+
+    script = "echo x = 1 > mine.py; echo y > idx"
+    found = await changes(
+        repository, history, "--id-file", os.fsencode(asked), "--writes", "mine.py", "sh", "-c", script
+    )
+
+    assert file.read_text() == f"{found['id']}\n"
+    assert sorted(found["by name"]) == ["idx", "mine.py"]
+    assert found["dirty"] == 0
+    assert str(found["id"]) not in (await history.content(found["id"], "diff")).decode()
+    complete = await history.one(found["id"], EvidenceComplete)
+    [said] = [one for one in complete.observations if one.subject == "workspace"]
+    assert said.state == "seen"
+    assert "which --id-file names" in said.detail
+
+
+async def test_a_file_for_the_id_elsewhere_is_no_matter(repository: Place, history: History, tmp_path: Path) -> None:
+    found = await changes(repository, history, "--id-file", str(tmp_path / "elsewhere"), "sh", "-c", "echo x > new")
+    assert list(found["by name"]) == ["new"]
+    complete = await history.one(found["id"], EvidenceComplete)
+    assert [one.detail for one in complete.observations if one.subject == "workspace"] == ["tree before and after"]
 
 
 async def test_ignored_files_are_no_changes(repository: Place, history: History) -> None:

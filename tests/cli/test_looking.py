@@ -1,5 +1,6 @@
 """`dre log`, `dre show`, `dre events`: what was recorded comes back, whole for programs and safe for people."""
 
+import base64
 import json
 import os
 import signal
@@ -113,7 +114,16 @@ def test_no_escape_of_a_recording_reaches_the_reader(shop: Shop) -> None:
     )
     words = ["sh", "-c", f"{HOSTILE}; cat report.in > report.xml; echo > 'x{hostile}.py'; echo '(' >> 'x{hostile}.py'"]
     shop.record("--label", f"note={hostile}", *words)
-    screens = [["show"], ["show", "--output"], ["show", "--json"], ["log"], ["log", "--json"], ["verify"], ["events"]]
+    screens = [
+        ["show"],
+        ["show", "--output"],
+        ["show", "--json"],
+        ["show", "--output", "--json"],
+        ["log"],
+        ["log", "--json"],
+        ["verify"],
+        ["events"],
+    ]
     for screen in (*screens, ["verify", "--json"], ["events", "--json"], ["events", "--proofs"], ["doctor"]):
         answer = shop.dre(*screen)
         told = answer.out + answer.err
@@ -121,6 +131,42 @@ def test_no_escape_of_a_recording_reaches_the_reader(shop: Shop) -> None:
         assert told
         assert [c for c in told if (ord(c) < 0x20 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0] == [], screen
         assert [c for c in told if c in "\u202e\u2066"] == [], screen
+
+
+@pytest.mark.parametrize(
+    ("script", "key"),
+    [
+        (r"printf 'one \303\244 \033[31m\342\200\256 \377\n'", "bytes"),
+        (r"printf 'one \303\244 \033[31m\342\200\256 \n'", "text"),
+        (r"printf 'cut \303'", "bytes"),
+        (r"head -c 700001 /dev/zero | tr '\0' 'x'; printf '\303\244'", "text"),
+        (r"head -c 700001 /dev/zero | tr '\0' '\377'", "bytes"),
+    ],
+)
+def test_output_as_json_is_the_same_output(shop: Shop, script: str, key: str) -> None:
+    native = subprocess.run(["sh", "-c", script], capture_output=True, check=True).stdout
+    id = shop.record("sh", "-c", script)
+    [item] = [one for one in shop.dre("show", "--json").json()["evidence"] if one["kind"] == "output"]
+
+    answer = shop.dre("show", "--output", "--json")
+
+    [shown] = answer.json_lines()
+    assert list(shown) == ["id", "evidenceId", "sizeBytes", key]
+    assert (shown["id"], shown["evidenceId"], shown["sizeBytes"]) == (id, item["id"], len(native))
+    assert (shown["text"].encode() if key == "text" else base64.b64decode(shown["bytes"], validate=True)) == native
+    assert [c for c in answer.out if (ord(c) < 0x20 and c != "\n") or c == "\u202e"] == []
+
+
+def test_output_that_was_altered_is_no_json(shop: Shop) -> None:
+    shop.record("echo", "hi")
+    [item] = [one for one in shop.dre("show", "--json").json()["evidence"] if one["kind"] == "output"]
+    blob = shop.folder / ".dre" / "evidence" / item["hash"][:2] / item["hash"][2:]
+    blob.chmod(0o600)
+    blob.write_bytes(blob.read_bytes()[:-1] + b"?")
+    answer = shop.dre("show", "--output", "--json")
+    assert (answer.status, answer.out) == (1, "")
+    assert json.loads(answer.err)["code"] == "blob_altered"
+    assert shop.dre("show", "--output", "--raw", "--json").status == 2
 
 
 def test_raw_bytes_do_not_go_to_a_terminal(shop: Shop) -> None:

@@ -186,7 +186,28 @@ def test_a_healthy_workspace_makes_a_content_doctor(shop: Shop) -> None:
     found = findings(shop)
     assert {what: state for what, (state, _) in found.items() if state != "ok"} == {"tracing": "note"}
     assert found["history"][1].startswith("verified 11 of 11")
+    assert "blobs there, as long as recorded; not read again (dre ledger verify)" in found["evidence"][1]
     assert shop.dre("doctor", "--quiet").out == ""
+
+
+@pytest.mark.parametrize("done", ["deleted", "cut", "a pipe"])
+def test_the_doctor_misses_evidence_that_is_not_there_as_it_was_stored(shop: Shop, done: str) -> None:
+    id = shop.record("echo", "hi")
+    [item] = [one for one in shop.dre("show", id, "--json").json()["evidence"] if one["kind"] == "output"]
+    blob = shop.folder / ".dre" / "evidence" / item["hash"][:2] / item["hash"][2:]
+    content = blob.read_bytes()
+    blob.unlink()
+    if done == "cut":
+        blob.write_bytes(content[:-1])
+    elif done == "a pipe":
+        os.mkfifo(blob)
+
+    answer = shop.dre("doctor")
+
+    assert answer.status == 1
+    [line] = [line for line in answer.out.splitlines() if "FAIL" in line]
+    assert line.startswith(f"  FAIL  evidence         output.txt of event {item['position']}")
+    assert {"deleted": "is missing", "cut": "are there", "a pipe": "is not a file"}[done] in line
 
 
 def test_before_anything_is_recorded_the_doctor_only_notes(tmp_path: Path) -> None:

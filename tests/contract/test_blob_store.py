@@ -1,5 +1,6 @@
 """What every blob store promises."""
 
+import errno
 import os
 from collections.abc import Iterator
 from hashlib import sha256
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dre.errors import BlobAltered, BlobMissing
+from dre.errors import BlobAltered, BlobMissing, LedgerError
 from dre.ports.blob_store import BlobStore
 
 CONTENTS = {
@@ -51,6 +52,23 @@ async def test_a_failing_source_leaves_no_blob(blobs: BlobStore) -> None:
 
     blob = await blobs.put([b"half of it"])
     assert await blobs.read_all(blob.address, 100) == b"half of it"
+
+
+async def test_a_source_that_cannot_be_read_is_named_as_that(blobs: BlobStore) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"half of it"
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(LedgerError, match=r"^what was to be stored cannot be read: .*Input/output error$"):
+        await blobs.put(chunks())
+
+
+async def test_a_stored_object_s_length_is_told_without_reading_it(blobs: BlobStore) -> None:
+    blob = await blobs.put([b"some content"])
+
+    assert await blobs.stored_size(blob.address) == blob.stored_bytes
+    with pytest.raises(BlobMissing):
+        await blobs.stored_size("ab" * 32)
 
 
 async def test_a_blob_that_is_not_there_is_missing(blobs: BlobStore) -> None:

@@ -32,7 +32,7 @@ def test_it_recomputes_the_chain_of_a_real_history(shop: Console) -> None:
     assert events[-1]["type"] == "configuration.changed"
     assert len(leaf) == 64
     [kept] = Path.home().glob(".local/state/dre/*/head")
-    assert json.loads(kept.read_bytes()) == {"size": len(events), "leaf": leaf}
+    assert json.loads(kept.read_bytes()) == {"size": len(events), "leaf": leaf, "settled": len(events)}
 
 
 def test_it_finds_what_was_changed(shop: Console) -> None:

@@ -10,6 +10,7 @@ import pytest
 from e2e.console import BIN, Console
 
 READING = (["log"], ["show"], ["events"], ["verify"], ["ledger", "verify"])
+SETTING = (["config", "list"], ["config", "get", "reports.globs"], ["config", "validate"], ["trust"], ["doctor"])
 
 
 def refused(console: Console, *said: str) -> None:
@@ -116,6 +117,9 @@ def test_a_deleted_history_is_said_by_everything_and_begins_anew_only_by_init(sh
     shutil.rmtree(shop.dot_dre)
 
     refused(shop, "is gone", f"{size} events", "dre init")
+    for words in SETTING[:3]:
+        answer = shop.dre(*words)
+        assert (answer.code, "is gone" in answer.text) == (0, True), (words, answer.text)
     assert shop.wrap("sh", "-c", "exit 8").code == 8
     refused(shop, "is gone", f"{size} events", "dre init")
     assert len(spools(shop)) == 1
@@ -131,6 +135,28 @@ def test_a_deleted_history_is_said_by_everything_and_begins_anew_only_by_init(sh
     assert [row["exitCode"] for row in elsewhere.log()] == [9]
 
 
+def test_a_command_that_deletes_its_own_recording_never_passes(shop: Console) -> None:
+    gate = shop.wrap("--gate", "sh", "-c", "rm -r .dre/spool/$DRE_PARENT; echo done")
+    assert (gate.code, gate.out) == (3, b"done\n")
+    assert "was deleted or replaced while it ran; it was written again" in gate.text
+    assert "inconclusive: recording was deleted or replaced" in gate.text
+    [row] = shop.log()
+    assert (row["exitCode"], row["verdict"]["result"]) == (0, "inconclusive")
+    assert "was deleted or replaced" in shop.dre("show").text
+    assert shop.dre("verify").code == 3
+
+
+def test_a_command_that_deletes_the_history_is_recorded_in_the_next(shop: Console) -> None:
+    shop.wrap("true")
+    shop.show()
+    cleaned = shop.wrap("git", "clean", "-fdxq")
+    assert cleaned.code == 0
+    assert "it was written again" in cleaned.text
+    refused(shop, "is gone")
+    assert shop.dre("init").code == 0
+    assert [row["command"] for row in shop.log()] == ["git clean -fdxq"]
+
+
 def test_an_older_copy_is_said_and_recordings_wait(shop: Console, tmp_path: Path) -> None:
     shop.wrap("sh", "-c", "exit 1")
     shop.show()
@@ -140,10 +166,16 @@ def test_an_older_copy_is_said_and_recordings_wait(shop: Console, tmp_path: Path
     shutil.move(shop.dot_dre, tmp_path / "new")
     shutil.copytree(tmp_path / "old", shop.dot_dre)
 
-    assert shop.wrap("sh", "-c", "exit 3").code == 3
-    for words in READING:
+    first = shop.wrap("sh", "-c", "exit 3")
+    assert first.code == 3
+    assert first.err.count(b"\n") == 1
+    assert b"is not the newest, or a copy; recordings wait there" in first.err
+    for words in (*READING, *SETTING):
         answer = shop.dre(*words)
         assert f"this machine has seen {newest}" in answer.text, (words, answer.text)
+    init = shop.dre("init")
+    assert (init.code, init.out) == (1, b"")
+    assert init.text.count("this machine has seen") == 1
     assert shop.dre("ledger", "verify").code == 1
     assert len(spools(shop)) == 1
     said = shop.wrap("true")
@@ -170,7 +202,9 @@ def test_a_moved_one_goes_on_and_a_copied_one_waits(shop: Console) -> None:
 
     shutil.copytree(moved.folder, moved.folder.parent / "copy", symlinks=True)
     copy = Console(moved.folder.parent / "copy")
-    assert copy.wrap("sh", "-c", "exit 2").code == 2
+    wrapped = copy.wrap("sh", "-c", "exit 2")
+    assert wrapped.code == 2
+    assert b"is not the newest, or a copy; recordings wait there" in wrapped.err
     answer = copy.dre("log")
     assert answer.code == 0
     assert "is a copy" in answer.text
@@ -179,6 +213,74 @@ def test_a_moved_one_goes_on_and_a_copied_one_waits(shop: Console) -> None:
     assert copy.dre("trust", "--yes").code == 0
     assert [row["exitCode"] for row in copy.log()] == [2]
     assert [row["exitCode"] for row in moved.log()] == [1]
+
+
+@pytest.fixture
+def moved_and_new(shop: Console) -> tuple[Console, Console]:
+    """A project with a recording, moved; and a new one in its old place, wrapped in before anybody looked at either."""
+    shop.wrap("sh", "-c", "exit 1")
+    shop.show()
+    old_place = shop.folder
+    moved = Console(shop.folder.rename(shop.folder.parent / "moved"))
+    old_place.mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=old_place, check=True)
+    new = Console(old_place)
+    said = new.wrap("sh", "-c", "exit 2")
+    assert (said.code, said.err.count(b"\n")) == (2, 1)
+    assert b"is gone; recordings wait there" in said.err
+    return moved, new
+
+
+def test_a_new_project_where_a_moved_one_stood_gets_a_history_of_its_own(
+    moved_and_new: tuple[Console, Console],
+) -> None:
+    moved, new = moved_and_new
+    refused(new, "is gone", "if it was moved")
+    answer = moved.dre("log")
+    assert answer.code == 0
+    assert "was moved from" in answer.text
+    assert [row["exitCode"] for row in moved.log()] == [1]
+
+    first = new.dre("log")
+    assert first.code == 0
+    assert f"is at {moved.dot_dre} now; a new one begins here" in first.text
+    assert [row["exitCode"] for row in new.log()] == [2]
+    for project, code in ((new, 3), (moved, 4)):
+        assert project.wrap("sh", "-c", f"exit {code}").err == b""
+        assert project.show()["exitCode"] == code
+        assert project.dre("ledger", "verify").code == 0
+        assert project.dre("log").err == b""
+
+
+def test_a_wrap_in_the_moved_project_is_enough(moved_and_new: tuple[Console, Console]) -> None:
+    moved, new = moved_and_new
+    assert moved.wrap("--wait", "sh", "-c", "exit 3").code == 3
+    assert new.wrap("--wait", "sh", "-c", "exit 4").err.count(b"\n") == 1
+    assert [row["exitCode"] for row in moved.log()] == [3, 1]
+    assert [row["exitCode"] for row in new.log()] == [4, 2]
+
+
+def test_init_where_a_moved_one_stood_gives_nothing_up(moved_and_new: tuple[Console, Console]) -> None:
+    moved, new = moved_and_new
+    assert moved.dre("log").code == 0
+    begun = new.dre("init")
+    assert begun.code == 0, begun.text
+    assert "given up" not in begun.text
+    assert [row["exitCode"] for row in new.log()] == [2]
+    assert [row["exitCode"] for row in moved.log()] == [1]
+
+
+def test_a_moved_one_that_was_given_up_before_it_was_looked_at_is_accepted_by_trust(
+    moved_and_new: tuple[Console, Console],
+) -> None:
+    """That it had moved could not be known: the loss was admitted by a person."""
+    moved, new = moved_and_new
+    assert "given up" in new.dre("init").text
+    assert [row["exitCode"] for row in new.log()] == [2]
+    assert moved.dre("log").code == 3
+    assert moved.dre("trust", "--yes").code == 0
+    assert [row["exitCode"] for row in moved.log()] == [1]
+    assert [row["exitCode"] for row in new.log()] == [2]
 
 
 def test_two_at_once_in_one_folder_are_both_recorded(shop: Console) -> None:

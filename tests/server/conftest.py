@@ -20,3 +20,10 @@ async def served(folder: Path) -> AsyncIterator[Served]:
         yield opened
         findings = [finding async for finding in audit(opened.engine.store)]
         assert opened.is_altered == bool(findings), findings
+
+
+@pytest.fixture
+async def recorded(served: Served) -> Served:
+    """With one operation, judged; `served.operation` is its id."""
+    await served.record("sh", "-c", "echo out; echo 1 > made.txt")
+    return served

@@ -1,7 +1,10 @@
 """A workspace with its doors open, as the tests reach it: from outside, and at its parts."""
 
+import asyncio
+import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,8 +22,10 @@ from dre.domain.events import stream_name
 from dre.domain.ids import uuid7
 from dre.ledger.event_id import derived_id
 from dre.ports.event_store import Append, Receipt
+from dre.server.live import LIVE, Live
 from dre.server.workspace import Workspace
 
+PATIENCE_S = 60
 ORIGIN_OF_THE_PAST = 1_763_726_580_000
 
 
@@ -48,6 +53,41 @@ class Served:
         self.engine, self.workspace, self.served, self.http, self.bare = engine, workspace, served, http, bare
         self.base = served.base
         self.is_altered = False
+        self.operation = ""
+
+    async def record(self, *command: str) -> str:
+        """Runs a command under the recorder, and waits until the server has its verdict; the operation's id."""
+        kept = self.folder.parent / "operation.id"
+        words = [sys.executable, "-P", "-m", "dre", "wrap", "--id-file", str(kept), *command]
+        running = await asyncio.create_subprocess_exec(
+            *words, cwd=self.folder, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+        )
+        await running.wait()
+        self.operation = kept.read_text().strip()
+        async with asyncio.timeout(PATIENCE_S):
+            while not await self._is_judged():  # noqa: ASYNC110 - the server tells a stream, not this test
+                await asyncio.sleep(0.02)
+        return self.operation
+
+    async def _is_judged(self) -> bool:
+        async with self.http.get(f"{self.api}/operations/{self.operation}") as response:
+            return response.status == 200 and (await response.json())["verdict"] is not None
+
+    async def raw(self, sent: bytes) -> bytes:
+        """Everything that comes back for these bytes until the server ends the connection."""
+        async with asyncio.timeout(PATIENCE_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            writer.write(sent)
+            found = b""
+            with contextlib.suppress(ConnectionError):
+                while part := await reader.read(1 << 16):
+                    found += part
+            writer.close()
+            return found
+
+    @property
+    def port(self) -> int:
+        return int(self.base.rpartition(":")[2])
 
     @property
     def folder(self) -> Path:
@@ -60,6 +100,10 @@ class Served:
     @property
     def api(self) -> str:
         return f"{self.base}/api/v1"
+
+    @property
+    def live(self) -> Live:
+        return self.served.app[LIVE]
 
     async def get(self, path: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
         """The JSON under `/api/v1` + path."""
@@ -81,6 +125,16 @@ class Served:
             assert isinstance(answer, Receipt)
             positions.append(answer.entries[0].position)
         return positions
+
+    async def append_all(self, count: int, at_once: int = 20, pause_s: float = 0.0) -> None:
+        """So many events in appends of several."""
+        for start in range(0, count, at_once):
+            events = [ConfigurationChanged("evidence.retention", f"{n}d", None, "workspace") for n in range(at_once)]
+            ids = [derived_id("test", str(uuid7(ORIGIN_OF_THE_PAST)), n) for n in range(at_once)]
+            stream = stream_name("default", "configuration", self.engine.ledger_id)
+            few = min(at_once, count - start)
+            await self.engine.appender.append(Append(self.engine.actor, new_events(stream, events[:few], ids[:few])))
+            await asyncio.sleep(pause_s)
 
 
 @asynccontextmanager

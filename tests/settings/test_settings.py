@@ -119,6 +119,49 @@ def test_what_a_cloned_repository_could_abuse_is_refused_by_name(workspace: Path
     assert load(workspace, user).configuration.redaction.patterns == ("x+",)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('{\n"server": {"url": "https://x.example"}}', "server"),
+        ('{\n"Server": 3}', "Server"),
+        ('{\n"keys.seal": "x"}', "keys.seal"),
+        ('{\n"tokens": []}', "tokens"),
+        ('{\n"commands": {"test": "rm"}}', "commands"),
+        ('{\n"plugins": null}', "plugins"),
+        ('{"redaction": {\n"enabled": false}}', "redaction.enabled"),
+    ],
+)
+def test_what_no_repository_will_ever_set_is_refused_by_name_before_it_exists(
+    workspace: Path, user: Path, text: str, name: str
+) -> None:
+    configure(workspace, text)
+    with pytest.raises(ConfigurationError, match=rf"line 2: {name} may not be set by a workspace") as refused:
+        load(workspace, user)
+    assert "~/.config/dre/config.json" in str(refused.value.hint)
+    with pytest.raises(ConfigurationError, match=f"dre config set: {name} may not be set by a workspace"):
+        settings.find_key(name, "workspace")
+
+    configure(workspace, "{}")
+    configure(user, text)
+    with pytest.raises(ConfigurationError, match=f"there is no setting {name}"):
+        load(workspace, user)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ('{"evidnce": {}}', "did you mean evidence? "),
+        ('{"reports": {"glob": []}}', "did you mean reports.globs? "),
+        ('{"colour": {}}', ""),
+    ],
+)
+def test_a_key_that_was_mistyped_is_told_the_right_one(workspace: Path, user: Path, text: str, meant: str) -> None:
+    configure(workspace, text)
+    with pytest.raises(ConfigurationError, match="there is no setting") as refused:
+        load(workspace, user)
+    assert refused.value.hint == meant + "dre config list shows them all"
+
+
 def test_a_pattern_that_is_none_is_refused(workspace: Path, user: Path) -> None:
     configure(user, '{"redaction": {"patterns": ["(?=x)"]}}')
     with pytest.raises(ConfigurationError, match="is no RE2 expression"):

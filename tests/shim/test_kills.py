@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from shim.keyboard import Terminal
-from shim.places import DRE, Place, Spool, frames, run
+from shim.places import DRE, Place, Spool, frames, run, with_variables
 from shim.processes import alive, child, wait_for
 
 from dre.shim import journal
@@ -152,6 +152,85 @@ def holder(spool: Spool) -> int:
     raise AssertionError("nobody holds it")
 
 
+# The spool itself, taken away by the command
+
+OWN = ".dre/spool/$DRE_PARENT"
+TAKEN_AWAY = {
+    "deleted": f"rm -r {OWN}",
+    "emptied": f"rm {OWN}/*",
+    "moved": f"mv {OWN} elsewhere",
+    "without its journal": f"mv {OWN}/journal {OWN}/other",
+    "without its output": f"rm {OWN}/out.raw",
+    "without its needles": f"rm {OWN}/needles",
+    "replaced": f"cp -r {OWN} copy; rm -r {OWN}; mv copy {OWN}",
+    "with every other": "rm -r .dre/spool",
+    "with the history": "rm -r .dre",
+    "as git cleans": "git init -q; git clean -fdxq",
+}
+
+
+@pytest.mark.parametrize("script", TAKEN_AWAY.values(), ids=TAKEN_AWAY)
+def test_a_recording_that_its_command_takes_away_is_written_again(place: Place, script: str) -> None:
+    secret = with_variables(API_TOKEN="token-0123456789")
+    said = place.wrap("sh", "-c", f"echo before; {script}; echo after; exit 3", env=secret)
+
+    assert (said.stdout, said.returncode) == (b"before\nafter\n", 3)
+    assert said.stderr.count(b"\n") == 1
+    assert b" was deleted or replaced while it ran; it was written again" in said.stderr
+    spool = place.spools[-1]
+    assert (spool.folder / "rescued").exists()
+    assert spool.printed() == b"before\nafter\n"
+    assert os.waitstatus_to_exitcode(spool.exit.status) == 3
+    assert spool.kept_and_lost == (13, 0)
+    assert spool.needles == [b"token-0123456789"]
+    assert {path.stat().st_mode & 0o777 for path in spool.folder.iterdir()} == {0o600}
+    assert not spool.held()
+    assert (place.dre / "ledger-id").read_text().strip() == place.ledger
+
+
+def test_what_stood_in_its_place_is_set_aside(place: Place) -> None:
+    place.wrap("sh", "-c", f"rm -r {OWN}; mkdir {OWN}; echo forged >{OWN}/journal")
+
+    [aside] = (place.dre / "spool").glob(".replaced-*")
+    assert (aside / "journal").read_text() == "forged\n"
+
+
+def test_late_output_belongs_to_the_recording_that_was_written_again(place: Place) -> None:
+    os.mkfifo(place.folder / "go")
+    script = f"(cat go; echo LATE) & rm -r {OWN}; echo now"
+    with place.start("sh", "-c", script, stdout=PIPE, stderr=subprocess.DEVNULL) as shim:
+        assert shim.stdout is not None
+        assert shim.wait() == 0
+        assert place.spool.late_state() == "open"
+        (place.folder / "go").write_bytes(b"")
+        assert shim.stdout.read() == b"now\nLATE\n"
+    wait_for(lambda: place.spool.late_state() == "complete")
+    assert (place.spool.printed(), place.spool.printed(late=True)) == (b"now\n", b"LATE\n")
+
+
+def test_a_large_recording_is_written_again_whole(place: Place) -> None:
+    said = place.wrap("sh", "-c", f"head -c 20000000 /dev/zero; rm -r {OWN}; echo after")
+
+    assert len(said.stdout) == 20_000_006
+    assert place.spool.printed() == bytes(20_000_000) + b"after\n"
+
+
+def test_a_recording_that_cannot_be_written_again_is_said_and_opens_no_gate(place: Place) -> None:
+    said = place.wrap("--gate", "--id-file", "id", "sh", "-c", "rm -r .dre; echo x >.dre")
+
+    assert said.returncode == 3
+    assert said.stderr.count(b"\n") == 1
+    assert b" was deleted while it ran, and cannot be written again: " in said.stderr
+    assert (place.folder / "id").read_text() == ""
+
+
+def test_at_a_terminal_it_is_written_again_as_well(place: Place, open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(DRE, "wrap", "--no-workspace", "sh", "-c", f"echo before; rm -r {OWN}; echo after")
+    terminal.see("before", "after", "it was written again")
+    wait_for(lambda: place.spool.state() == "complete")
+    assert place.spool.printed() == b"before\r\nafter\r\n"
+
+
 # The machine's disk
 
 
@@ -205,6 +284,33 @@ def test_late_output_passes_where_there_is_no_room_for_it(place: Place, small_di
         (place.folder / "go").write_bytes(b"")
         assert shim.stdout.read() == b"LATE\n"
     wait_for(lambda: not place.spool.held())
+
+
+def test_whoever_copies_late_output_starts_the_ingest_also_without_room_for_it(place: Place) -> None:
+    """On a disk that holds no more files."""
+    os.mkfifo(place.folder / "go")
+    program = """
+import errno, os, sys
+from dre.shim import ends, recorder
+real = os.open
+def full(name, *more, **named):
+    if name == "late.journal":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return real(name, *more, **named)
+os.open = full
+ends.spawn = lambda root: open("ingest", "wb").write(root)
+recorder.main(sys.argv[1:])
+"""
+    (place.folder / "full.py").write_text(program)
+    words = [sys.executable, "full.py", "--no-workspace", "sh", "-c", "(cat go; echo LATE) & exit 0"]
+    with subprocess.Popen(words, cwd=place.folder, stdout=PIPE, stderr=subprocess.DEVNULL) as shim:
+        assert shim.stdout is not None
+        assert shim.wait() == 0
+        assert not (place.folder / "ingest").exists()
+        (place.folder / "go").write_bytes(b"")
+        assert shim.stdout.read() == b"LATE\n"
+    wait_for((place.folder / "ingest").exists)
+    wait_for(lambda: (place.folder / "ingest").read_bytes() == os.fsencode(place.dre))
 
 
 TINY = f"ulimit -f 1; exec {DRE} wrap --no-workspace"
@@ -289,6 +395,57 @@ def test_without_a_process_for_the_drainer_the_recorder_returns(place: Place) ->
         assert shim.returncode == 6
     assert place.spool.state() == "complete"
     (place.folder / "go").write_bytes(b"")
+
+
+# Power cuts: what an `end` on the disk vouches for
+
+
+def told_by(place: Place, failing: str) -> list[str]:
+    """The recorder, telling what it does to the files of its spool; one of these steps fails."""
+    program = f"""
+import errno, os, sys
+from dre.shim import descriptors, recorder
+steps = descriptors.private(os.open("steps", os.O_WRONLY | os.O_CREAT))
+def told(name, real):
+    def step(fd, *more):
+        where = os.path.basename(os.readlink(f"/proc/self/fd/{{fd}}"))
+        os.write(steps, f"{{name}} {{where}}\\n".encode())
+        if f"{{name}} {{where}}" == {failing!r}:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, *more)
+    return step
+for name in ("pwrite", "fsync", "ftruncate"):
+    setattr(os, name, told(name, getattr(os, name)))
+recorder.main(sys.argv[1:])
+"""
+    (place.folder / "told.py").write_text(program)
+    return [sys.executable, "told.py", "--no-workspace"]
+
+
+def test_the_end_is_written_when_all_output_is_on_the_disk(place: Place) -> None:
+    assert run([*told_by(place, ""), "echo", "hi"], cwd=place.folder).stderr == b""
+
+    steps = (place.folder / "steps").read_text().splitlines()
+    id = place.spool.folder.name
+    assert steps[-6:] == [
+        "pwrite journal",  # what was written last: the command's exit, or its output
+        "fsync out.raw",
+        "pwrite journal",
+        "ftruncate journal",
+        "fsync journal",
+        f"fsync {id}",
+    ]
+    assert place.spool.kinds()[-1] == "end"
+
+
+def test_output_that_does_not_reach_the_disk_has_no_end(place: Place) -> None:
+    words = [*told_by(place, "fsync out.raw"), "sh", "-c", "echo hi; exit 3"]
+    with (place.folder / "said").open("wb") as stderr:
+        said = run(words, cwd=place.folder, stderr=stderr)
+
+    assert (said.stdout, said.returncode) == (b"hi\n", 3)
+    assert " is incomplete: Input/output error" in (place.folder / "said").read_text()
+    assert place.spool.state() == "interrupted, its exit known"
 
 
 # A journal that was cut

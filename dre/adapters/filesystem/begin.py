@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from dre.adapters.filesystem import dot_dre
+from dre.adapters.filesystem.dot_dre import DotDre
 from dre.adapters.filesystem.state_home import KeptHead, StateHome
 from dre.domain.ids import uuid7
 from dre.errors import LedgerMissing, WorkspaceRefused
@@ -44,13 +45,25 @@ def begin(directory: str, state: StateHome, *, ci_mode: bool) -> Begun:
         found = None
     if found is not None and found.standing == "unknown":
         raise WorkspaceRefused(f"{path} was not made on this machine", hint="dre trust shows what accepting it means")
-    if found is not None and lost_ledger is None:
+    if found is not None and found.is_stand_in:
+        begun = Begun(path, renew_stand_in(found, state).ledger_id, made=True)
+    elif found is not None and lost_ledger is None:
         begun = Begun(path, found.ledger_id, made=False)
+    elif found is not None and lost_ledger != found.ledger_id:
+        begun = _admit_loss(Begun(path, found.ledger_id, made=True), lost_ledger, state)
     else:
         begun = _begin_anew(path, lost_ledger, state)
     if ci_mode:
         _touch(os.path.join(path, CI_MARKER))
     return begun
+
+
+def renew_stand_in(found: DotDre, state: StateHome) -> DotDre:
+    """It becomes a ledger of its own, and what waits in its spool belongs to that. Of two who want to, one does it."""
+    with state.locked(found.ledger_id):
+        if dot_dre.read_id(found.path) == found.ledger_id:
+            _renew(found.path, state)
+    return dot_dre.inspect(found.path, state)
 
 
 class Acceptance(msgspec.Struct, frozen=True):
@@ -92,24 +105,32 @@ def accept(acceptance: Acceptance, state: StateHome) -> UUID:
 
 
 def _gone(path: str, state: StateHome) -> UUID | None:
-    """The ledger that this machine has seen here and that is no longer: the whole folder, or its database."""
-    if not os.path.lexists(path):
-        return state.ledger_at(path)
-    ledger_id = dot_dre.read_id(path)
-    if ledger_id is None or os.path.exists(os.path.join(path, "ledger.db")):
+    """
+    The ledger that this machine has seen here and that is no longer: the whole folder, or its database. Also one whose
+    loss somebody was about to admit, who was killed when the new one had only an id yet.
+    """
+    if os.path.exists(os.path.join(path, "ledger.db")):
         return None
-    return ledger_id if state.head(ledger_id) else None
+    ledger_id = dot_dre.read_id(path)
+    return ledger_id if ledger_id and state.head(ledger_id) else state.ledger_at(path)
 
 
 def _begin_anew(path: str, lost_ledger: UUID | None, state: StateHome) -> Begun:
-    lost = state.head(lost_ledger) if lost_ledger else None
-    if lost_ledger is not None:
-        state.retire(lost_ledger)
+    """The new one first: killed in between, both are known here, and the next `dre init` still finds what is lost."""
     if os.path.lexists(path):
-        return Begun(path, _renew(path, state), True, lost_ledger, lost)
-    ledger_id = _new_id()
-    dot_dre.make(path, ledger_id, state)
-    return Begun(path, ledger_id, True, lost_ledger, lost)
+        ledger_id = _renew(path, state)
+    else:
+        ledger_id = _new_id()
+        dot_dre.make(path, ledger_id, state)
+    return _admit_loss(Begun(path, ledger_id, made=True), lost_ledger, state)
+
+
+def _admit_loss(begun: Begun, lost_ledger: UUID | None, state: StateHome) -> Begun:
+    if lost_ledger is None:
+        return begun
+    lost = state.head(lost_ledger)
+    state.retire(lost_ledger)
+    return msgspec.structs.replace(begun, lost_ledger=lost_ledger, lost=lost)
 
 
 def _check_nothing_waits(path: str) -> None:

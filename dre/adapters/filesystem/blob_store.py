@@ -55,11 +55,14 @@ class FileBlobStore:
     async def check(self, address: str) -> int:
         return await asyncio.to_thread(self._check, address)
 
+    async def stored_size(self, address: str) -> int:
+        return await asyncio.to_thread(self._stored_size, address)
+
     def _put(self, chunks: Iterable[bytes]) -> Blob:
         with _trouble_named(self.folder):
             incoming = self._incoming()
             with _fresh(incoming) as (file, path):
-                digest, size = _compress(chunks, file)
+                digest, size = _compress(_source_named(chunks), file)
                 if file.tell() - HEADER_BYTES < size:
                     return self._keep(file, path, ZSTD, size, digest)
                 with _fresh(incoming) as (plain, plain_path):  # compressing made it no smaller
@@ -133,6 +136,10 @@ class FileBlobStore:
                 pass
             stored.prove()
             return HEADER_BYTES + stored.header.payload_bytes
+
+    def _stored_size(self, address: str) -> int:
+        with self._open(address) as file:
+            return os.fstat(file.fileno()).st_size
 
     def _read_all(self, address: str, limit_bytes: int) -> bytes:
         with self._open(address) as file, _errors_named(address):
@@ -260,6 +267,14 @@ def _sync_folder(path: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _source_named(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """What goes wrong while they are read is no trouble of the folder that they are written to."""
+    try:
+        yield from chunks
+    except OSError as error:
+        raise LedgerError(f"what was to be stored cannot be read: {error}") from error
 
 
 @contextlib.contextmanager

@@ -1,24 +1,34 @@
 """A configuration file with one value changed: whole or not at all, and yours alone to read."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
+from dre.errors import ConfigurationError, StoreBusy, StoreFull
+
 FILE_NAME = "config.json"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PATIENCE_S, _RETRY_S = 10.0, 0.01
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @contextlib.contextmanager
 def locked(folder: str) -> Iterator[None]:
-    """Of two who change a file at once, the second sees what the first has written. Makes the folder."""
+    """
+    Of two who change a file at once, the second sees what the first has written. Makes the folder.
+
+    Raises StoreBusy when somebody else is not done within ten seconds.
+    """
     os.makedirs(folder, mode=0o700, exist_ok=True)
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        _lock(fd, folder)
         yield
     finally:
         os.close(fd)
@@ -36,17 +46,42 @@ def prepared(folder: str, name: str, value: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replaced(folder: str, tree: Mapping[str, Any]) -> Iterator[None]:
-    """The same for a file as a whole."""
+    """The same for a file as a whole. Raises StoreFull, and ConfigurationError where it cannot be written."""
     path = os.path.join(folder, FILE_NAME)
     fresh = f"{path}.{uuid4()}"
     try:
-        _write(fresh, json.dumps(tree, indent=2, ensure_ascii=False) + "\n")
+        with _trouble_named(path):
+            _write(fresh, json.dumps(tree, indent=2, ensure_ascii=False) + "\n")
         yield
-        os.replace(fresh, path)
-        _sync(folder)
+        with _trouble_named(path):
+            os.replace(fresh, path)
+            _sync(folder)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(fresh)
+
+
+def _lock(fd: int, folder: str) -> None:
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise StoreBusy(f"{folder}: another process held it for too long", hint="try again") from None
+            time.sleep(_RETRY_S)
+        else:
+            return
+
+
+@contextlib.contextmanager
+def _trouble_named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise StoreFull(f"{path}: no room on the disk") from error
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _read(path: str) -> dict[str, Any]:

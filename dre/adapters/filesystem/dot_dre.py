@@ -13,8 +13,8 @@ from dre.adapters.filesystem.state_home import StateHome, ledger_id_from
 from dre.errors import LedgerMissing, WorkspaceRefused
 
 NAME = ".dre"
-BLOCKED = "blocked"
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+BLOCKED, SETTLED = "blocked", "settled"
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe in its place must not hold us up
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 Standing = Literal["here", "moved", "copied", "unknown"]
@@ -37,6 +37,14 @@ class DotDre(msgspec.Struct, frozen=True):
     @property
     def ledger(self) -> str:
         return self.within("ledger.db")
+
+    @property
+    def is_stand_in(self) -> bool:
+        """
+        It has only the id of a ledger that stands elsewhere, and no history. `dre wrap` made it where the ledger was
+        last seen, before it was seen where it had been moved to.
+        """
+        return self.standing == "copied" and not os.path.exists(self.ledger)
 
     @property
     def spools(self) -> str:
@@ -96,6 +104,26 @@ def mark_blocked(path: str, *, blocked: bool) -> None:
             os.unlink(marker)
 
 
+def write_settled(folder: int, ledger_id: UUID, size: int) -> None:
+    """
+    How long the history in this folder is, for the recorder. On the disk when this returns; nothing is done where it
+    says so already. `folder` was opened with the history: an older copy put in its place meanwhile is not touched.
+    The caller holds the ledger's lock.
+    """
+    content = f"{ledger_id} {size}\n".encode()
+    if _content(folder, SETTLED) == content:
+        return
+    draft = f"{SETTLED}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(draft, dir_fd=folder)
+    with os.fdopen(os.open(draft, _NEW, 0o600, dir_fd=folder), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(draft, SETTLED, src_dir_fd=folder, dst_dir_fd=folder)
+    os.fsync(folder)
+
+
 def inspect(path: str, state: StateHome) -> DotDre:
     """
     Every check but the history's own. Raises WorkspaceRefused with the reason and what to do, LedgerMissing when
@@ -115,13 +143,19 @@ def _standing(path: str, ledger_id: UUID, seen_at: str | None, state: StateHome)
         return "unknown"
     if seen_at == path:
         return "here"
-    still = read_id(seen_at)
-    return "copied" if state.knows(ledger_id) and still == ledger_id else "moved"
+    if not state.knows(ledger_id) or read_id(seen_at) != ledger_id:
+        return "moved"
+    # The same id in both places. The ledger is where the history is; where it is in both, or in none, it has not moved.
+    return "moved" if not _has_history(seen_at) and _has_history(path) else "copied"
+
+
+def _has_history(path: str) -> bool:
+    return os.path.exists(os.path.join(path, "ledger.db"))
 
 
 def _check_folder(path: str) -> None:
     try:
-        fd = os.open(path, _FOLDER)
+        fd = os.open(path, FOLDER)
     except FileNotFoundError:
         raise LedgerMissing(
             f"there is no {NAME} here: nothing was recorded yet", hint="dre wrap COMMAND, or dre init"
@@ -195,6 +229,17 @@ def _ledger_id(path: str) -> UUID:
             hint="dre init makes a new one, and says what is there already",
         )
     return found
+
+
+def _content(folder: int, name: str) -> bytes:
+    try:
+        fd = os.open(name, _READ, dir_fd=folder)
+    except FileNotFoundError:
+        return b""
+    try:
+        return os.read(fd, 128)
+    finally:
+        os.close(fd)
 
 
 def _is_owned(path: str) -> bool:

@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import UUID, uuid4
 
 import msgspec
@@ -20,10 +20,14 @@ _ACTOR = re.compile(r"local-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n?")
 
 
 class KeptHead(msgspec.Struct, frozen=True):
-    """The newest head seen: `size` events, the last of which has this leaf (hex)."""
+    """
+    The newest head seen: `size` events, the last of which has this leaf (hex). `settled`: how many of them `.dre/` is
+    known to speak of itself, which is what the recorder compares.
+    """
 
     size: int
     leaf: str
+    settled: int = 0
 
 
 class StateHome:
@@ -67,10 +71,23 @@ class StateHome:
         Keeps the newer of both. Not flushed to the disk at once: after a power cut it may be older than the ledger,
         which is no alarm, never newer.
         """
-        with contextlib.suppress(OSError), self._locked(ledger_id):
+        with contextlib.suppress(OSError), self.locked(ledger_id):
             kept = self.head(ledger_id)
             if kept is None or kept.size < head.size:
-                self._replace(os.path.join(self.folder(ledger_id), "head"), msgspec.json.encode(head), durable=False)
+                self._keep(ledger_id, KeptHead(head.size, head.leaf, kept.settled if kept else 0))
+
+    def settle(self, ledger_id: UUID, size: int, inside: Callable[[], None]) -> None:
+        """
+        Keeps that `.dre/` itself says so many events; `inside` makes it say so and has it on the disk when it returns.
+        Only then is it kept here: whatever stops in between leaves the inside ahead, which is no alarm. Behind is it
+        only in an older copy.
+        """
+        with contextlib.suppress(OSError), self.locked(ledger_id):
+            kept = self.head(ledger_id)
+            if kept is not None and kept.settled <= size <= kept.size:  # else somebody was faster, with more
+                inside()
+                if kept.settled < size:
+                    self._keep(ledger_id, msgspec.structs.replace(kept, settled=size))
 
     def retire(self, ledger_id: UUID) -> None:
         """The ledger is gone and its loss was admitted: what was kept of it stays, its place becomes free."""
@@ -102,13 +119,16 @@ class StateHome:
         return actor.strip()
 
     @contextlib.contextmanager
-    def _locked(self, ledger_id: UUID) -> Iterator[None]:
+    def locked(self, ledger_id: UUID) -> Iterator[None]:
         fd = os.open(os.path.join(self.folder(ledger_id), "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
         finally:
             os.close(fd)
+
+    def _keep(self, ledger_id: UUID, head: KeptHead) -> None:
+        self._replace(os.path.join(self.folder(ledger_id), "head"), msgspec.json.encode(head), durable=False)
 
     def _replace(self, path: str, content: bytes, *, durable: bool) -> None:
         fresh = f"{path}.{uuid4()}"

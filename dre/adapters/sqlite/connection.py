@@ -43,15 +43,26 @@ class Database:
         self._busy_timeout_s = busy_timeout_s
         self._thread = ThreadPoolExecutor(1, "sqlite")
         self._connection: apsw.Connection | None = None
+        self._closed = False
 
     async def run(self, call: Callable[[apsw.Connection], T]) -> T:
         """`call` in the thread, with SQLite's errors in DRE's words."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._call, call)
 
     async def close(self) -> None:
+        """After the calls that wait. Closing what is closed is nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        finally:
+            self._thread.shutdown()
+
+    def _disconnect(self) -> None:
         if self._connection is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
-        self._thread.shutdown()
+            self._connection.close()
+            self._connection = None
 
     def _call(self, call: Callable[[apsw.Connection], T]) -> T:
         with self._in_our_words():

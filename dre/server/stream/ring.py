@@ -122,6 +122,21 @@ class Ring:
         """Whether every event behind this position is here, or still to come: then history has nothing to add."""
         return position >= self._first_position
 
+    def after(self, position: int) -> int:
+        """
+        The number of the first event behind this position, `end` when there is none: where somebody begins who comes
+        only now. What has passed before it has passed.
+        """
+        index = self.end
+        if position >= self.position:
+            return index
+        for number, entry in zip(range(self.end - 1, self.first - 1, -1), reversed(self._entries), strict=True):
+            if entry.position is not None:
+                if entry.position <= position:
+                    break
+                index = number
+        return index
+
     def between(self, start: int, end: int) -> Sequence[Entry]:
         return self._entries[start - self.first : end - self.first]
 

@@ -7,10 +7,11 @@ want to see.
 """
 
 import asyncio
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Protocol
 
-from dre.ports.event_store import EventStore
+from dre.errors import LedgerAltered
+from dre.ports.event_store import EventStore, StoredEvent
 from dre.projections.history import encoded
 from dre.server.access import Principal, may_see
 from dre.server.stream.ring import Entry, Ring, event_entry
@@ -21,7 +22,7 @@ MOST_UNSENT = 64 << 10
 MOST_AT_ONCE = 128 << 10
 STALLED_S = 20.0
 _PAUSE_S = 0.005
-TOO_SLOW, SESSION_OVER, GOING_AWAY = "too_slow", "session_over", "going_away"
+TOO_SLOW, SESSION_OVER, GOING_AWAY, FAILED = "too_slow", "session_over", "going_away", "failed"
 """Why a listener is cut."""
 
 Joined = MutableMapping[tuple[Wanted, frozenset[str] | None, int, int, int], tuple[bytes, int, int]]
@@ -44,8 +45,8 @@ class Link(Protocol):
         """Says how far the listener is."""
         ...
 
-    def cut(self, position: int, why: str) -> None:
-        """Says from where to go on, and ends."""
+    def cut(self, position: int | None, why: str) -> None:
+        """Says from where to go on, and ends. None: nothing was asked for yet."""
         ...
 
     def is_open(self) -> bool: ...
@@ -63,13 +64,15 @@ class Session:
         self._moved_at = now
 
     async def catch_up(self, store: EventStore, ring: Ring) -> None:
-        """Tells history until the ring has the rest; from then on `advance` does. No await between the two."""
+        """
+        Tells history until the ring has the rest; from then on `advance` does. No await between the two.
+
+        Raises LedgerAltered where history has no next event.
+        """
         while self.link.is_open() and not ring.joins(self.position):
             if await self._has_room():
-                async for page in store.read(self.position, ring.position + 1, page=HISTORY_PAGE):
-                    self._tell(map(event_entry, page))
-                    break
-        self.index = ring.first
+                self._tell(map(event_entry, await _next_page(store, self.position, ring.position + 1)))
+        self.index = ring.after(self.position)
 
     def advance(self, ring: Ring, joined: Joined, now: float) -> bool:
         """
@@ -146,3 +149,16 @@ class Session:
                 return False
             await asyncio.sleep(_PAUSE_S)
         return self.link.is_open()
+
+
+async def _next_page(store: EventStore, after: int, upto: int) -> Sequence[StoredEvent]:
+    """Up to where one is missing, if one is."""
+    async for page in store.read(after, upto, page=HISTORY_PAGE):
+        if page[0].entry.position == after + 1:
+            return [stored for place, stored in enumerate(page, after + 1) if stored.entry.position == place]
+        break
+    raise missing(after + 1)
+
+
+def missing(position: int) -> LedgerAltered:
+    return LedgerAltered(f"event {position} is not there", position=position, hint="dre ledger verify says more")

@@ -1,8 +1,11 @@
 """`.dre` is used only where nobody else could have prepared it, and its history is told apart from others."""
 
 import os
+import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -211,6 +214,63 @@ def test_recordings_of_nobody_knows_whom_do_not_become_history(shop: Path, state
     assert dot_dre.read_id(str(shop / ".dre")) is None
     recording.rmdir()
     assert start(shop, state) == shop / ".dre"
+
+
+class Killed(BaseException):
+    """As by SIGKILL."""
+
+
+def kill_before(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = iter(range(step))
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def change(*arguments: Any, **more: Any) -> Any:
+            if next(left, None) is None:
+                raise Killed
+            return real(*arguments, **more)
+
+        return change
+
+    for name in ("mkdir", "open", "fsync", "replace", "unlink"):
+        monkeypatch.setattr(os, name, counted(getattr(os, name)))
+
+
+def unless_killed(work: Callable[[], begin.Begun]) -> begin.Begun | None:
+    try:
+        return work()
+    except Killed:
+        return None
+
+
+@pytest.mark.parametrize("what", ["folder", "database"])
+def test_a_beginning_anew_that_is_killed_anywhere_is_taken_up(
+    shop: Path, state: StateHome, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the loss is admitted by whoever finishes it."""
+    steps = 0
+    while True:
+        path = shop / ".dre"
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(state.root, ignore_errors=True)
+        lost = with_history(start(shop, state), state)
+        if what == "folder":
+            shutil.rmtree(path)
+        else:
+            (path / "ledger.db").unlink()
+        with monkeypatch.context() as patched:
+            kill_before(steps, patched)
+            begun = unless_killed(lambda: begin.begin(str(shop), state, ci_mode=False))
+        killed = begun is None
+        begun = begun or begin.begin(str(shop), state, ci_mode=False)
+
+        assert (begun.lost_ledger, begun.lost, begun.made) == (lost, HEAD, True), steps
+        assert dot_dre.inspect(str(path), state).standing == "here"
+        assert begun.ledger_id == dot_dre.read_id(str(path)) != lost
+        assert begin.begin(str(shop), state, ci_mode=False).lost_ledger is None
+        if not killed:
+            break
+        steps += 1
+    assert steps > 10
 
 
 def test_the_kept_head_only_grows(state: StateHome) -> None:

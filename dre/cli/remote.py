@@ -1,0 +1,46 @@
+"""A server that is asked instead of the workspace here: where it is, and which token it wants to be shown."""
+
+import os
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from dre.adapters.filesystem import dot_dre
+from dre.cli.asked import Asked
+from dre.client import Client
+from dre.errors import ServerUnreachable, UsageError
+
+_LONGEST_TOKEN = 4096
+
+
+def client(asked: Asked, url: str, token_file: str | None) -> Client:
+    """Raises UsageError for an address that is none, or where no file is named and none lies here."""
+    place = urlsplit(url)
+    if place.scheme not in ("http", "https") or not place.hostname or place.path not in ("", "/") or place.query:
+        raise UsageError(f"--server {url}: no address of a server", hint="the first line that dre serve prints")
+    return Client(url, _reading(token_file) if token_file is not None else _reading_here(asked))
+
+
+def _reading_here(asked: Asked) -> Callable[[], str]:
+    found = dot_dre.find(asked.directory)
+    if found is None:
+        raise UsageError("no .dre here to read the token from", hint="--token-file PATH says where it lies")
+    return _reading(os.path.join(found, "token"), os.O_NOFOLLOW)
+
+
+def _reading(path: str, flags: int = 0) -> Callable[[], str]:
+    """Read for each connection: a server that is started anew has a new one."""
+
+    def read() -> str:
+        try:
+            with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags), "rb") as file:
+                token = file.read(_LONGEST_TOKEN).strip()
+        except OSError as error:
+            raise ServerUnreachable(
+                f"the token cannot be read: {path}: {error.strerror}",
+                hint="dre serve writes it while it runs; --token-file PATH names another",
+            ) from None
+        if not (token.isascii() and token.decode("ascii", "replace").isprintable()) or not token or b" " in token:
+            raise UsageError(f"{path} holds no token")
+        return token.decode()
+
+    return read

@@ -1,0 +1,135 @@
+"""`dre events --server`: what a server says is printed as if it lay here, and what keeps it from that is said."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli.shop import LIMIT_S, PYTHON, Shop
+
+
+@contextlib.contextmanager
+def serving(shop: Shop) -> Iterator[str]:
+    process = subprocess.Popen([*PYTHON, "serve", "--port", "0"], cwd=shop.folder, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Shop:
+    """A folder without a workspace."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    return Shop(folder)
+
+
+def test_it_prints_what_the_local_command_prints(shop: Shop, elsewhere: Shop) -> None:
+    shop.record("true")
+    local = shop.dre("events", "--json", "--proofs"), shop.dre("events"), shop.dre("events", "--proofs")
+    with serving(shop) as base:
+        token = ["--server", base, "--token-file", str(shop.folder / ".dre" / "token")]
+        remote = [elsewhere.dre("events", *words, *token).out for words in (["--json", "--proofs"], [], ["--proofs"])]
+        last = len(local[0].json_lines()) - 2
+        assert len(elsewhere.dre("events", "--after", str(last), *token).out.splitlines()) == 1
+        assert shop.dre("events", "--server", base).out == local[1].out  # the token lies here
+    assert remote == [answer.out for answer in local]
+
+
+def test_it_follows_across_a_server_that_is_started_anew_with_another_token(shop: Shop) -> None:
+    shop.dre("init")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    words = ["serve", "--port", port]
+    with open(shop.folder.parent / "told", "wb") as told:
+        first = start(shop, words)
+        following = subprocess.Popen(
+            [*PYTHON, "events", "--follow", "--proofs", "--json", "--server", f"http://127.0.0.1:{port}"],
+            cwd=shop.folder,
+            stdout=told,
+        )
+        try:
+            shop.record("true")
+            wait_for(shop, "verification.complete", 1)
+            end(first)
+            shop.record("true")
+            second = start(shop, words)
+            wait_for(shop, "verification.complete", 2)
+        finally:
+            end(following, signal.SIGINT)
+            end(second)
+    assert (shop.folder.parent / "told").read_text() == shop.dre("events", "--proofs", "--json").out
+
+
+def start(shop: Shop, words: list[str]) -> "subprocess.Popen[str]":
+    process = subprocess.Popen([*PYTHON, *words], cwd=shop.folder, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("http")
+    return process
+
+
+def end(process: "subprocess.Popen[str] | subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> None:
+    os.kill(process.pid, number)
+    process.communicate(timeout=LIMIT_S)
+
+
+def wait_for(shop: Shop, type: str, count: int) -> None:
+    until = time.monotonic() + LIMIT_S
+    while (shop.folder.parent / "told").read_text().count(f'"{type}"') < count:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("more", [[], ["--follow"]])
+def test_what_keeps_it_from_a_server_is_said(shop: Shop, elsewhere: Shop, more: list[str]) -> None:
+    shop.dre("init")
+    wrong = elsewhere.folder / "wrong"
+    wrong.write_text("x" * 43)
+    with serving(shop) as base:
+        refused = elsewhere.dre("events", *more, "--server", base, "--token-file", str(wrong))
+        nameless = elsewhere.dre("events", *more, "--server", base)
+        missing = elsewhere.dre("events", *more, "--server", base, "--token-file", "nothing")
+        other = elsewhere.dre("events", *more, "--server", base.replace("127.0.0.1", "127.0.0.2"), "--token-file", "x")
+    gone = elsewhere.dre("events", *more, "--server", base, "--token-file", str(wrong))
+    garbled = elsewhere.dre("events", *more, "--server", "nonsense", "--token-file", str(wrong))
+    alone = elsewhere.dre("events", *more, "--token-file", str(wrong))
+
+    assert (refused.status, "the token is not this server's" in refused.err) == (3, True), refused.err
+    assert (nameless.status, "--token-file" in nameless.err) == (2, True), nameless.err
+    assert (missing.status, "nothing" in missing.err) == (3, True), missing.err
+    assert other.status == 3, other.err
+    assert (gone.status, base in gone.err) == (3, True), gone.err
+    assert (garbled.status, "nonsense" in garbled.err) == (2, True), garbled.err
+    assert alone.status == 2, alone.err
+    for answer in (refused, nameless, missing, other, gone, garbled, alone):
+        assert (answer.out, "unexpected" in answer.err, len(answer.err.splitlines())) == ("", False, 2)
+
+
+@pytest.mark.parametrize("more", [[], ["--follow"]])
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", b"SSH-2.0-OpenSSH_9\r\n", b""])
+def test_what_is_no_dre_server_is_told_apart(elsewhere: Shop, more: list[str], answer: bytes) -> None:
+    (elsewhere.folder / "token").write_text("x" * 43)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        base = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        found = elsewhere.dre("events", *more, "--server", base, "--token-file", "token")
+    assert (found.status, base in found.err, "unexpected" in found.err) == (3, True, False), found.err

@@ -1,0 +1,108 @@
+"""What a running command prints reaches listeners while it runs, and no secret does."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from server.served import Served
+
+DRE = Path(sys.executable).with_name("dre")
+SLOW = "printf 'one\\ntw'; while [ ! -e go ]; do sleep 0.05; done; echo o; echo $MY_TOKEN >&2; printf 'no end'"
+
+
+class Messages:
+    """What arrives on a socket, in order."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self.seen: list[dict[str, Any]] = []
+
+    async def until(self, type: str, **fields: object) -> dict[str, Any]:
+        """The first message of this type whose data has these values, come already or still to come."""
+        place = 0
+        while True:
+            if place == len(self.seen):
+                self.seen.append(json.loads(await self._socket.receive_str(timeout=60)))
+            message = self.seen[place]
+            if message["type"] == type and fields.items() <= message.get("data", {}).items():
+                return message
+            place += 1
+
+
+@pytest.fixture
+async def messages(served: Served) -> AsyncIterator[Messages]:
+    async with served.http.ws_connect(f"{served.api}/stream") as socket:
+        yield Messages(socket)
+
+
+async def subscribe(messages: Messages, **fields: object) -> None:
+    await messages._socket.send_json({"type": "subscribe", **fields})
+    await messages.until("subscribed")
+
+
+async def wrap(served: Served, script: str, **environment: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        str(DRE),
+        *("wrap", "sh", "-c", script),
+        cwd=served.folder,
+        env={**os.environ, **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_output_is_told_line_by_line_while_the_command_runs(served: Served, messages: Messages) -> None:
+    await subscribe(messages, channels=["logs", "operations"])
+
+    running = await wrap(served, SLOW, MY_TOKEN="correct-horse-battery")
+    started = await messages.until("operation.started")
+    first = await messages.until("operation.output")
+    (served.folder / "go").touch()
+    await messages.until("operation.output", ends="complete")
+    await messages.until("operation.completed")
+    out, err = await running.communicate()
+
+    id = started["data"]["id"]
+    assert first["data"] == {"operationId": id, "output": "stdout", "offset": 0, "text": "one\n", "ends": ""}
+    outputs = [seen["data"] for seen in messages.seen if seen["type"] == "operation.output"]
+    assert "".join(one["text"] for one in outputs if one["output"] == "stdout").encode() == out
+    assert "".join(one["text"] for one in outputs if one["output"] == "stderr") == "[redacted:known-value]\n"
+    assert err == b"correct-horse-battery\n", err
+    for name in ("stdout", "stderr"):
+        told = [one for one in outputs if one["output"] == name]
+        assert [one["offset"] for one in told] == [
+            sum(len(before["text"]) for before in told[:place]) for place in range(len(told))
+        ]
+
+
+async def test_a_command_that_runs_is_an_operation_that_runs(served: Served, messages: Messages) -> None:
+    await subscribe(messages, channels=["progress", "operations"])
+
+    running = await wrap(served, SLOW)
+    started = await messages.until("operation.started")
+    id = started["data"]["id"]
+    assert (await served.get(f"/operations/{id}"))["status"] == "running"
+    progress = await messages.until("operation.progress", operationId=id)
+    assert progress["data"]["elapsedMs"] >= 0
+    (served.folder / "go").touch()
+    await messages.until("operation.completed", operationId=id)
+    await running.communicate()
+
+    assert (await served.get(f"/operations/{id}"))["status"] == "succeeded"
+
+
+async def test_whoever_names_no_channel_gets_events_alone(served: Served, messages: Messages) -> None:
+    await subscribe(messages)
+
+    running = await wrap(served, "echo one; sleep 1; echo two")
+    await messages.until("verification.complete")
+    await running.communicate()
+
+    assert all("position" in seen for seen in messages.seen[1:])
