@@ -1,6 +1,6 @@
 """One operation whole: the answer first, then why, then what was not seen, its output, evidence and events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from aiohttp import web
@@ -12,10 +12,12 @@ from dre.errors import BlobAltered, BlobMissing, DREError
 from dre.ports.event_store import StoredEvent
 from dre.projections.operation_detail import OperationDetail
 from dre.server.incoming import uuid_in_path
+from dre.server.live import LIVE
 from dre.server.operations import operation_detail
-from dre.server.pages.output import Window, last_lines
+from dre.server.pages.output import Window, last_lines, safe_lines
 from dre.server.pages.rendering import render
 from dre.server.pages.standing import standing
+from dre.server.running import KEPT_TEXT
 from dre.server.workspace import WORKSPACE, Workspace
 from dre.verification import intact
 
@@ -23,6 +25,14 @@ _MOST_FILES = 200
 _LARGEST_CHANGES = 16 << 20
 _LONGEST_BODY = 4000
 _CHANGES = msgspec.json.Decoder(Changes)
+
+
+class Arriving(msgspec.Struct, frozen=True):
+    """`is_cut`: there was more before these lines. `told`: how many bytes of each output have been told so far."""
+
+    lines: Sequence[str]
+    is_cut: bool
+    told: Mapping[str, int]
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -77,6 +87,7 @@ async def operation(request: web.Request) -> web.Response:
         not_seen=[*sentences, *([", ".join(named)] if named else [])],
         place=await intact.place(workspace.store, workspace.ledger_id, detail, events),
         window=await _output(workspace, detail),
+        arriving=_arriving(request, detail),
         no_output=next((one.detail for one in detail.observations if one.subject == "output"), ""),
         changed=await _changed(workspace, detail),
         proofs=[_proof(event) for event in events],
@@ -98,6 +109,13 @@ async def _output(workspace: Workspace, detail: OperationDetail) -> Window | Non
     """How the output ended; None where there is none."""
     found = outputs(detail)
     return await last_lines(workspace.blobs, found[0]) if found else None
+
+
+def _arriving(request: web.Request, detail: OperationDetail) -> Arriving:
+    """What a running command has printed so far; the script on the page goes on from there."""
+    so_far = request.app[LIVE].running_operations.so_far(detail.id)
+    lines = safe_lines(so_far.text.encode())
+    return Arriving(lines, len(so_far.text) >= KEPT_TEXT, so_far.told)
 
 
 async def _changed(workspace: Workspace, detail: OperationDetail) -> Changed | None:

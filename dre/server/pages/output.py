@@ -160,6 +160,11 @@ def _behind(chunk: bytes, ends: int) -> int:
     return at
 
 
+def safe_lines(raw: bytes) -> list[str]:
+    """All lines of what is small, without numbers."""
+    return [_shown(line) for line in raw.removesuffix(b"\n").split(b"\n")] if raw else []
+
+
 def _shown(raw: bytes) -> str:
     """Without the colours that most tools print. Whatever else a terminal would obey is made visible, as anywhere."""
     text = _COLOURS.sub("", raw.decode("utf-8", "surrogateescape").removesuffix("\r"))
