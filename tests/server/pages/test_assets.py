@@ -4,6 +4,8 @@ import hashlib
 import re
 from pathlib import Path
 
+import chromium
+import pytest
 from playwright.async_api import Page, Response, expect
 from server.pages.facts import Facts
 from server.pages.visiting import Visitor
@@ -75,6 +77,14 @@ async def test_the_policy_is_strict_on_every_page(served: Served) -> None:
         assert "unsafe" not in policy
         assert "require-trusted-types-for 'script'" in policy
         assert not re.search(r"<style|style=|<script(?! src=)|\son\w+=|https?:", text), path
+
+
+def test_a_machine_without_a_browser_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chromium, "_NAMED", None)
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(AssertionError, match="apt-get install chromium"):
+        chromium.path()
 
 
 def test_what_others_wrote_is_what_was_fetched() -> None:
