@@ -77,6 +77,8 @@ def response(error: Exception) -> web.Response:
         answer.headers["WWW-Authenticate"] = 'Bearer realm="dre"'
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer.headers["Retry-After"] = str(RETRY_S)
+    if isinstance(error, errors.RangeRefused):
+        answer.headers["Content-Range"] = f"bytes */{error.size_bytes}"
     if isinstance(error, web.HTTPMethodNotAllowed):
         answer.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
     return answer
