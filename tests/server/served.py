@@ -56,9 +56,9 @@ class Served:
         kept = self.folder.parent / "operation.id"
         words = [sys.executable, "-P", "-m", "dre", "wrap", "--id-file", str(kept), *command]
         running = await asyncio.create_subprocess_exec(
-            *words, cwd=self.folder, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+            *words, cwd=self.folder, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
         )
-        await running.wait()
+        await running.communicate()
         self.operation = kept.read_text().strip()
         async with asyncio.timeout(PATIENCE_S):
             while not await self._is_judged():  # noqa: ASYNC110 - the server tells a stream, not this test
