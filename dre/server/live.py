@@ -49,7 +49,7 @@ class Live:
     def __init__(self, workspace: Workspace, access: Access) -> None:
         self._workspace, self._access = workspace, access
         self.ring = Ring()
-        self.broadcast = Broadcast(self.ring)
+        self.broadcast = Broadcast(self.ring, workspace.store)
         self.listeners: set[Listening] = set()
         self.standings: dict[str, Standing] = {}
         self._followed_commits: object = None

@@ -69,6 +69,10 @@ class SocketLink:
         self._transport.close()
         asyncio.get_running_loop().call_later(GRACE_S, self._transport.abort)
 
+    def fail(self, error: Exception, position: int | None) -> None:
+        self.say(in_words(error))
+        self.cut(position, FAILED)
+
     def is_open(self) -> bool:
         return not (self._is_cut or self._socket.closed or self._transport.is_closing())
 
@@ -96,7 +100,6 @@ class Listener:
         self._workspace, self._live = request.app[WORKSPACE], request.app[LIVE]
         self._principal, self._link = request[PRINCIPAL], link
         self._session: Session | None = None
-        self._catching_up: asyncio.Task[None] | None = None
 
     async def take(self, text: str) -> None:
         """What is wrong with a message is answered; the socket stays."""
@@ -108,7 +111,7 @@ class Listener:
             self._link.say(in_words(error))
         except Exception as error:
             LOG.exception("listener_failed")
-            self.fail(error)
+            self._link.fail(error, self._position)
 
     async def _subscribe(self, asked: Subscribe) -> None:
         want = wanted(asked)
@@ -116,42 +119,18 @@ class Listener:
         after = checked(asked, head.size, head.generation)
         self.end()
         self._link.say(subscribed(self._workspace.ledger_id, head))
-        broadcast = self._live.broadcast
-        session = Session(self._link, self._principal, want, after, asyncio.get_running_loop().time())
-        self._session = session
-        if broadcast.ring.joins(after):
-            session.index = broadcast.ring.after(after)
-            broadcast.add(session)
-        else:
-            self._catching_up = asyncio.create_task(self._catch_up(session))
-
-    async def _catch_up(self, session: Session) -> None:
-        """Whatever goes wrong is told: the listener must not wait for what will not come."""
-        try:
-            await session.catch_up(self._workspace.store, self._live.ring)
-        except Exception as error:
-            LOG.exception("listener_failed")
-            self.fail(error)
-        else:
-            self._live.broadcast.add(session)
+        self._session = Session(self._link, self._principal, want, after, asyncio.get_running_loop().time())
+        self._live.broadcast.add(self._session)
 
     def leave(self) -> None:
         """The server goes: the listener is told from where it can go on."""
         self._link.cut(self._position, GOING_AWAY)
-
-    def fail(self, error: Exception) -> None:
-        """What keeps it from being told anything more is told, and is the end."""
-        self._link.say(in_words(error))
-        self._link.cut(self._position, FAILED)
 
     @property
     def _position(self) -> int | None:
         return self._session.position if self._session else None
 
     def end(self) -> None:
-        if self._catching_up is not None:
-            self._catching_up.cancel()
-            self._catching_up = None
         if self._session is not None:
             self._live.broadcast.remove(self._session)
             self._session = None
