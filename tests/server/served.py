@@ -84,10 +84,13 @@ class Served:
             positions.append(answer.entries[0].position)
         return positions
 
-    async def append_all(self, count: int, at_once: int = 20, pause_s: float = 0.0) -> None:
+    async def append_all(self, count: int, at_once: int = 20, pause_s: float = 0.0, filler: int = 0) -> None:
         """So many events in appends of several."""
         for start in range(0, count, at_once):
-            events = [ConfigurationChanged("evidence.retention", f"{n}d", None, "workspace") for n in range(at_once)]
+            events = [
+                ConfigurationChanged("evidence.retention", "x" * filler or f"{n}d", None, "workspace")
+                for n in range(at_once)
+            ]
             ids = [derived_id("test", str(uuid7(ORIGIN_OF_THE_PAST)), n) for n in range(at_once)]
             stream = stream_name("default", "configuration", self.engine.ledger_id)
             few = min(at_once, count - start)
