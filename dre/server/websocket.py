@@ -7,7 +7,7 @@ write whole frames, so they stand well beside what aiohttp itself writes: answer
 
 import asyncio
 import struct
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -37,6 +37,12 @@ UNSUPPORTED, FLOOD, OVER, SLOW = 1003, 4429, 4401, 4408
 GRACE_S = 10.0
 _TEXT, _CLOSE = 0x81, 0x88
 _CODES = {TOO_SLOW: SLOW, SESSION_OVER: OVER, GOING_AWAY: 1001, FAILED: 1011}
+
+
+class Message(Subscribe, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The one that a listener sends. Others may come, so it says which one it is."""
+
+    type: Literal["subscribe"]
 
 
 class SocketLink:
@@ -106,7 +112,7 @@ class Listener:
         try:
             body = text.encode()
             check_json(body)
-            await self._subscribe(decode(body, Subscribe))
+            await self._subscribe(decode(body, Message))
         except DREError as error:
             self._link.say(in_words(error))
         except Exception as error:
@@ -138,7 +144,9 @@ class Listener:
 
 async def serve_socket(request: web.Request) -> web.WebSocketResponse:
     live = request.app[LIVE]
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, compress=False, max_msg_size=LARGEST_MESSAGE, timeout=GRACE_S)
+    socket = web.WebSocketResponse(
+        heartbeat=HEARTBEAT_S, compress=False, max_msg_size=LARGEST_MESSAGE + 1, timeout=GRACE_S
+    )  # aiohttp wants messages to be smaller than that
     if len(live.listeners) >= MOST_SESSIONS:
         raise StoreBusy(f"{MOST_SESSIONS} listeners are connected already", hint="try again later")
     if not socket.can_prepare(request).ok:
