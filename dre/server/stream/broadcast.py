@@ -45,7 +45,7 @@ class Broadcast:
         Now and then: tells each listener how far it is, also where nothing was for it, and ends those whose browser's
         session is over.
         """
-        for session in list(self.sessions):
+        for session in (*self.sessions, *self._catching_up):
             if session.principal.session is not None and not is_alive(session.principal.session):
                 session.link.cut(session.position, SESSION_OVER)
             elif session.link.unsent() == 0 and session.link.is_open():
