@@ -70,12 +70,12 @@ class Served:
             assert response.status == status, body
             return body
 
-    async def append(self, count: int = 1, filler: int = 0) -> list[int]:
+    async def append(self, count: int = 1, filler: int = 0, value: str = "1d") -> list[int]:
         """So many events by this process, each in an append of its own; their positions."""
         positions = []
         for _ in range(count):
             id = uuid7(ORIGIN_OF_THE_PAST)
-            event = ConfigurationChanged("evidence.retention", "x" * filler or "1d", None, "workspace")
+            event = ConfigurationChanged("evidence.retention", "x" * filler or value, None, "workspace")
             stream = stream_name("default", "configuration", self.engine.ledger_id)
             answer = await self.engine.appender.append(
                 Append(self.engine.actor, new_events(stream, [event], [derived_id("test", str(id), 0)]))

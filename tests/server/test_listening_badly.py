@@ -6,10 +6,10 @@ import struct
 
 import aiohttp
 import pytest
-from server.listening import by_hand, sent, socket
+from server.listening import Socket, by_hand, sent, socket
 from server.served import Served
 
-from dre.server import access
+from dre.server import access, server_sent, websocket
 
 UPGRADE = (
     "GET /api/v1/stream HTTP/1.1\r\nHOST\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -206,6 +206,46 @@ async def test_a_session_that_is_over_ends_its_listeners_with_their_position(
         assert opened.close_code == 4401
         [position] = await served.append()
         assert await other.positions(1) == [position]
+
+
+async def test_a_session_that_is_over_ends_also_what_is_still_told_history(served: Served) -> None:
+    doors = served.served.app[access.ACCESS]
+    session = session_of(served)
+    shown = {"Cookie": f"{doors.cookie}={session}", "Origin": served.base}
+    await served.append_all(300, filler=60_000)
+    served.live.ring._drop(290)
+    async with served.bare.ws_connect(f"{served.api}/stream", headers=shown, max_msg_size=1 << 20) as opened:
+        listener = Socket(opened)
+        listener.transport().pause_reading()
+        await listener.say(type="subscribe", after=-1)
+        async with asyncio.timeout(10):
+            while not served.live.broadcast._catching_up:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+        doors.end_session(session)
+        served.live.broadcast.pulse(doors.is_alive)
+        listener.transport().resume_reading()
+        said, code = await listener.until_closed()
+    assert (said[-1]["code"], code) == ("session_over", 4401)
+    assert said[-1]["position"] < 301
+
+
+async def test_too_many_listeners_are_told_to_come_later(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (websocket, server_sent):
+        monkeypatch.setattr(module, "MOST_SESSIONS", 1)
+    async with socket(served):
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
+            await served.http.ws_connect(f"{served.api}/stream")
+        problem = await served.get("/stream", status=503, headers={"Accept": "text/event-stream"})
+        assert problem["code"] == "store_busy"
+
+
+async def test_the_largest_event_is_smaller_than_the_largest_message(served: Served) -> None:
+    await served.append(value='"' * 130_000)
+    async with socket(served) as listener:
+        await listener.subscribe(after=1, proofs=True)
+        message = await listener.socket.receive()
+        assert message.type is aiohttp.WSMsgType.TEXT
+        assert 700_000 < len(message.data) < 1 << 20
 
 
 @pytest.mark.parametrize(
