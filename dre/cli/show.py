@@ -19,7 +19,7 @@ from dre.documentation import safe
 from dre.documentation.findings import findings, outputs
 from dre.errors import NotFound, UsageError
 from dre.projections.operation_detail import Item, OperationDetail, read_operation
-from dre.verification.intact import place
+from dre.verification import intact
 
 
 @a_command(
@@ -62,7 +62,8 @@ async def _show(asked: Asked, operation: str, *, output: _Form | None) -> None:
             asked.answer(msgspec.json.encode(detail))
         else:
             found = await findings(engine.blobs, detail)
-            stands = await place(engine.store, engine.ledger_id, detail)
+            events = await intact.events_of(engine.store, detail.id, detail.verdict.id if detail.verdict else None)
+            stands = await intact.place(engine.store, engine.ledger_id, detail, events)
             show(asked.screen(), detail, found, stands, now_ms=asked.now_ms)
 
 

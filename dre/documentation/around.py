@@ -1,13 +1,18 @@
 """The lines of output around a failure: where it speaks of a failing test, else how it ended."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 from dre.documentation import safe
 
 LARGEST_BYTES = 8 << 20
 AFTER, TAIL = 8, 10
 _LONGEST_LINE = 300
+_LONGEST_LINE_BYTES = 4 * _LONGEST_LINE + 8  # so many characters, and none of them cut
+_MOST_MENTIONS = 200
 _NEXT_PART = re.compile(r"([=_#*])\1{3,}( .* \1{4,})?\s*")  # how runners draw a line before something else
 
 
@@ -19,8 +24,7 @@ async def read_lines(chunks: AsyncIterator[bytes]) -> list[str]:
         size += len(chunk)
         while size - len(kept[0]) >= LARGEST_BYTES:
             size -= len(kept.pop(0))
-    lines = safe.lines(_text(b"".join(kept))).split("\n")
-    return [line[:_LONGEST_LINE] for line in lines]
+    return await asyncio.to_thread(_split, kept)  # a tenth of a second for the largest: others are served meanwhile
 
 
 def around(lines: Sequence[str], subject: str, detail: str, others: Sequence[str]) -> list[str]:
@@ -29,21 +33,31 @@ def around(lines: Sequence[str], subject: str, detail: str, others: Sequence[str
     where one of them is named, its part begins.
     """
     name = _name(subject)
-    mentions = [at for at, line in enumerate(lines) if name.search(line)] if name else []
+    if name is None:
+        return []
+    mentions = list(islice((at for at, line in enumerate(lines) if name.stands_in(line)), _MOST_MENTIONS))
     if not mentions:
         return []
     strangers = [stranger for stranger in map(_name, others) if stranger]
-    parts = [_part(lines, at, strangers) for at in mentions]
     told = detail.partition("\n")[0].strip()
+    parts = (_part(lines, at, strangers) for at in mentions)
     explained = (part for part in parts if told and any(told in line for line in part[1:]))
-    return _trimmed(next(explained, parts[0]))
+    return _trimmed(next(explained, ()) or _part(lines, mentions[0], strangers))
 
 
 def tail(lines: Sequence[str]) -> list[str]:
     return _trimmed(_trimmed(lines)[-TAIL:])
 
 
-def _part(lines: Sequence[str], first: int, strangers: Sequence[re.Pattern[str]]) -> Sequence[str]:
+class _Name(NamedTuple):
+    plain: str
+    alone: re.Pattern[str]
+
+    def stands_in(self, line: str) -> bool:
+        return self.plain in line and self.alone.search(line) is not None
+
+
+def _part(lines: Sequence[str], first: int, strangers: Sequence[_Name]) -> Sequence[str]:
     """From a mention to where something else begins, a few lines at most."""
     last = first + 1
     while last < min(len(lines), first + AFTER + 1) and not _begins_another(lines[last], strangers):
@@ -51,14 +65,14 @@ def _part(lines: Sequence[str], first: int, strangers: Sequence[re.Pattern[str]]
     return lines[first:last]
 
 
-def _begins_another(line: str, strangers: Sequence[re.Pattern[str]]) -> bool:
-    return bool(_NEXT_PART.fullmatch(line)) or any(stranger.search(line) for stranger in strangers)
+def _begins_another(line: str, strangers: Sequence[_Name]) -> bool:
+    return bool(_NEXT_PART.fullmatch(line)) or any(stranger.stands_in(line) for stranger in strangers)
 
 
-def _name(subject: str) -> re.Pattern[str] | None:
+def _name(subject: str) -> _Name | None:
     """The test's own name, without file, class and parameters: what every runner prints somewhere."""
     names = re.findall(r"[^\s:./\\>]+", re.sub(r"[\[(].*", "", subject))
-    return re.compile(rf"(?<![\w]){re.escape(names[-1])}(?![\w])") if names else None
+    return _Name(names[-1], re.compile(rf"(?<![\w]){re.escape(names[-1])}(?![\w])")) if names else None
 
 
 def _trimmed(lines: Sequence[str]) -> list[str]:
@@ -68,5 +82,11 @@ def _trimmed(lines: Sequence[str]) -> list[str]:
     return list(lines[first:last])
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")
+def _split(chunks: Sequence[bytes]) -> list[str]:
+    """Line by line, so that no single step of it holds up everything else."""
+    return [_safe(line[:_LONGEST_LINE_BYTES]) for line in b"".join(chunks).split(b"\n")]
+
+
+def _safe(raw: bytes) -> str:
+    text = raw.decode("utf-8", "surrogateescape").removesuffix("\r")
+    return text[:_LONGEST_LINE] if text.isascii() and text.isprintable() else safe.lines(text)[:_LONGEST_LINE]

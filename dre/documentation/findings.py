@@ -1,5 +1,6 @@
 """What speaks against a run that failed: the findings, each with the lines of output around it."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -8,7 +9,7 @@ from dre.documentation import around
 from dre.documentation.telling import OUTPUT_KIND
 from dre.errors import BlobAltered, BlobMissing
 from dre.ports.blob_store import BlobStore
-from dre.projections.operation_detail import Item, OperationDetail
+from dre.projections.operation_detail import Item, OperationDetail, Verdict
 
 SHOWN = 5
 
@@ -33,8 +34,12 @@ async def findings(blobs: BlobStore, detail: OperationDetail, most: int = SHOWN)
     """Why it failed, with the lines of output around it; nothing for what did not fail."""
     if detail.verdict is None or detail.verdict.result != "failed":
         return Findings()
-    failed = [finding for judged in detail.verdict.judged if judged.status == "failed" for finding in judged.findings]
     lines = await _output_lines(blobs, detail)
+    return await asyncio.to_thread(_found, detail.verdict, lines, most)  # long where output is long and much failed
+
+
+def _found(verdict: Verdict, lines: Sequence[str], most: int) -> Findings:
+    failed = [finding for judged in verdict.judged if judged.status == "failed" for finding in judged.findings]
     shown = failed[:most]
     names = [finding["subject"] for finding in failed]
     return Findings(

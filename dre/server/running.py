@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from uuid import UUID
 
 import msgspec
@@ -34,6 +34,13 @@ class Output(msgspec.Struct, frozen=True, rename="camel"):
     ends: str
 
 
+class SoFar(msgspec.Struct, frozen=True):
+    """The newest part of what an operation has printed, and how many bytes of each output were told with it."""
+
+    text: str = ""
+    told: Mapping[str, int] = {}
+
+
 class Far(msgspec.Struct, frozen=True, rename="camel"):
     operation_id: UUID
     elapsed_ms: int
@@ -51,11 +58,11 @@ class Running:
     def __init__(self, spools: str, patterns: tuple[str, ...], broadcast: Broadcast) -> None:
         self._spools, self._broadcast = spools, broadcast
         self._hearing = Hearing(spools, patterns)
-        self._lately: OrderedDict[UUID, str] = OrderedDict()
+        self._lately: OrderedDict[UUID, SoFar] = OrderedDict()
 
-    def so_far(self, id: UUID) -> str:
-        """The newest part of what a running operation has printed, for whoever comes in the middle."""
-        return self._lately.get(id, "")
+    def so_far(self, id: UUID) -> SoFar:
+        """For whoever comes in the middle: what is said from now on follows it, with nothing missing or twice."""
+        return self._lately.get(id, SoFar())
 
     async def listen(self) -> None:
         """Never returns."""
@@ -77,8 +84,9 @@ class Running:
         if heard.ends:
             self._lately.pop(heard.operation_id, None)
         elif heard.text:
-            kept = self._lately.pop(heard.operation_id, "") + heard.text
-            self._lately[heard.operation_id] = kept[-KEPT_TEXT:]
+            known = self._lately.pop(heard.operation_id, SoFar())
+            told = {**known.told, heard.output: heard.offset + len(heard.text.encode())}
+            self._lately[heard.operation_id] = SoFar((known.text + heard.text)[-KEPT_TEXT:], told)
             while len(self._lately) > _MOST_KEPT:
                 self._lately.popitem(last=False)
         for output in _pieces(heard):

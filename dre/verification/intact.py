@@ -51,9 +51,8 @@ class Examined(msgspec.Struct, frozen=True):
     altered: Sequence[Altered]
 
 
-async def place(store: EventStore, ledger_id: UUID, detail: OperationDetail) -> Place:
+async def place(store: EventStore, ledger_id: UUID, detail: OperationDetail, events: Sequence[StoredEvent]) -> Place:
     """With its events examined, and its evidence not."""
-    events = await events_of(store, detail.id, detail.verdict.id if detail.verdict else None)
     last = max(event.entry.position for event in events)
     altered = await altered_events(store, ledger_id, events)
     return Place(detail.positions[0], last, (await store.head()).size, altered)

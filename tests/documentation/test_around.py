@@ -95,3 +95,16 @@ async def test_of_a_large_output_only_the_end_is_kept_and_all_of_it_is_safe() ->
     assert "first" not in lines
     assert sum(map(len, lines)) < 2 * around.LARGEST_BYTES
     assert not any("\x1b" in line for line in lines)
+
+
+def test_a_test_that_is_named_in_every_line_is_answered_with_its_first_part() -> None:
+    lines = [f"test_total step {number}" for number in range(100_000)]
+
+    assert around.around(lines, "tests/test_cart.py::test_total", "assert 41 == 42", ["other"])[0] == lines[0]
+
+
+async def test_a_long_line_is_cut_between_characters() -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield "\U0001f600".encode() * 1000 + b"\nplain\r\n"
+
+    assert await around.read_lines(chunks()) == ["\U0001f600" * 300, "plain", ""]

@@ -6,12 +6,10 @@ from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator
 
 import pytest
-from chromium import chromium
+from chromium import PATIENCE_MS, chromium
 from e2e.console import BIN, Console
 from e2e.test_real_package import SUITE
 from playwright.async_api import Page, expect
-
-LIMIT_MS = 120_000
 
 
 @pytest.fixture
@@ -32,6 +30,7 @@ async def page(addresses: list[str]) -> AsyncIterator[Page]:
     base, once = addresses
     async with chromium() as browser:
         page = await browser.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         await page.goto(once)
         await page.wait_for_url(f"{base}/")
         yield page
@@ -46,12 +45,12 @@ async def test_somebody_watches_a_suite_fail_and_finds_the_broken_test(project: 
         BIN / "dre", "wrap", *SUITE, cwd=project.folder, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
     )
     row = page.locator("#operations li")
-    await expect(row).to_contain_text("running", timeout=LIMIT_MS)
+    await expect(row).to_contain_text("running")
     assert suite.returncode is None
     await suite.communicate()
     assert suite.returncode == 1
 
-    await expect(row.locator(".verdict")).to_contain_text("failed", timeout=LIMIT_MS)
+    await expect(row.locator(".verdict")).to_contain_text("failed")
     await expect(row.locator(".reason")).to_have_text("1 of 1,315 failed")
     await row.locator("a").click()
 

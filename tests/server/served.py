@@ -37,7 +37,10 @@ def make_workspace(folder: Path) -> Path:
 
 
 class Served:
-    """`http`: a client that shows the token. `bare`: one that shows nothing."""
+    """
+    `http`: a client that shows the token. `bare`: one that shows nothing. `is_altered`: a test has tampered with the
+    history, which is no whole one then.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Served:
     ) -> None:
         self.engine, self.workspace, self.served, self.http, self.bare = engine, workspace, served, http, bare
         self.base = served.base
+        self.is_altered = False
         self.operation = ""
 
     async def record(self, *command: str) -> str:

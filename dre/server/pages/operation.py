@@ -1,6 +1,6 @@
 """One operation whole: the answer first, then why, then what was not seen, its output, evidence and events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from aiohttp import web
@@ -8,14 +8,16 @@ from aiohttp import web
 from dre.documentation import telling
 from dre.documentation.findings import findings, outputs
 from dre.domain.workspace import ChangedFile, Changes
-from dre.errors import BlobAltered, BlobMissing
+from dre.errors import BlobAltered, BlobMissing, DREError
 from dre.ports.event_store import StoredEvent
 from dre.projections.operation_detail import OperationDetail
 from dre.server.incoming import uuid_in_path
+from dre.server.live import LIVE
 from dre.server.operations import operation_detail
-from dre.server.pages.output import Window, last_lines
+from dre.server.pages.output import Window, last_lines, safe_lines
 from dre.server.pages.rendering import render
 from dre.server.pages.standing import standing
+from dre.server.running import KEPT_TEXT
 from dre.server.workspace import WORKSPACE, Workspace
 from dre.verification import intact
 
@@ -23,6 +25,22 @@ _MOST_FILES = 200
 _LARGEST_CHANGES = 16 << 20
 _LONGEST_BODY = 4000
 _CHANGES = msgspec.json.Decoder(Changes)
+
+
+class Arriving(msgspec.Struct, frozen=True):
+    """`is_cut`: there was more before these lines. `told`: how many bytes of each output have been told so far."""
+
+    lines: Sequence[str]
+    is_cut: bool
+    told: Mapping[str, int]
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """Which files the run changed, and how many `more` of them there are. `trouble`: why that cannot be shown."""
+
+    files: Sequence[ChangedFile] = ()
+    more: int = 0
+    trouble: str | None = None
 
 
 class _Named(msgspec.Struct):
@@ -54,10 +72,9 @@ _NAMED = msgspec.json.Decoder(_Named)
 
 async def operation(request: web.Request) -> web.Response:
     stood = await standing(request)
-    detail = await operation_detail(request, uuid_in_path(request))
+    detail = await _detail(request)
     workspace = request.app[WORKSPACE]
     events = await intact.events_of(workspace.store, detail.id, detail.verdict.id if detail.verdict else None)
-    files, more_files = await _changed(workspace, detail)
     sentences, named = telling.not_seen(detail)
     return render(
         request,
@@ -68,13 +85,24 @@ async def operation(request: web.Request) -> web.Response:
         reasons=telling.reasons(detail),
         findings=await findings(workspace.blobs, detail, most=20),
         not_seen=[*sentences, *([", ".join(named)] if named else [])],
-        place=await intact.place(workspace.store, workspace.ledger_id, detail),
+        place=await intact.place(workspace.store, workspace.ledger_id, detail, events),
         window=await _output(workspace, detail),
+        arriving=_arriving(request, detail),
         no_output=next((one.detail for one in detail.observations if one.subject == "output"), ""),
-        files=files,
-        more_files=more_files,
+        changed=await _changed(workspace, detail),
         proofs=[_proof(event) for event in events],
     )
+
+
+async def _detail(request: web.Request) -> OperationDetail:
+    """Raises NotFound, and LedgerAltered, with the event that is wrong, for what cannot be read because of it."""
+    id = uuid_in_path(request)
+    try:
+        return await operation_detail(request, id)
+    except DREError:
+        workspace = request.app[WORKSPACE]
+        await intact.examine(workspace.store, workspace.tables, workspace.blobs, workspace.ledger_id, id)
+        raise
 
 
 async def _output(workspace: Workspace, detail: OperationDetail) -> Window | None:
@@ -83,16 +111,24 @@ async def _output(workspace: Workspace, detail: OperationDetail) -> Window | Non
     return await last_lines(workspace.blobs, found[0]) if found else None
 
 
-async def _changed(workspace: Workspace, detail: OperationDetail) -> tuple[Sequence[ChangedFile], int]:
-    """Which files the run changed, and how many more of them there are."""
+def _arriving(request: web.Request, detail: OperationDetail) -> Arriving:
+    """What a running command has printed so far; the script on the page goes on from there."""
+    so_far = request.app[LIVE].running_operations.so_far(detail.id)
+    lines = safe_lines(so_far.text.encode())
+    return Arriving(lines, len(so_far.text) >= KEPT_TEXT, so_far.told)
+
+
+async def _changed(workspace: Workspace, detail: OperationDetail) -> Changed | None:
     for item in detail.evidence:
         if item.kind == telling.CHANGES_KIND and not item.erased:
             try:
                 changes = _CHANGES.decode(await workspace.blobs.read_all(item.hash, _LARGEST_CHANGES))
-            except (BlobMissing, BlobAltered, msgspec.MsgspecError):
-                return (), 0  # what is altered is not shown as if it were what was recorded
-            return changes.files[:_MOST_FILES], len(changes.files[_MOST_FILES:]) + changes.more
-    return (), 0
+            except BlobMissing:
+                return Changed(trouble="its bytes are missing")
+            except (BlobAltered, msgspec.MsgspecError, UnicodeDecodeError) as error:
+                return Changed(trouble=f"it is not what was recorded: {error}")
+            return Changed(changes.files[:_MOST_FILES], len(changes.files[_MOST_FILES:]) + changes.more)
+    return None
 
 
 def _proof(stored: StoredEvent) -> Proof:

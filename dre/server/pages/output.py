@@ -83,7 +83,7 @@ async def lines_from(blobs: BlobStore, item: Item, first: int) -> Window:
 
 async def _window(blobs: BlobStore, item: Item, first: int | None) -> Window:
     """All of it is read, whatever is shown: only then it is proved."""
-    part = _Last() if first is None else _From(first)
+    part = Last() if first is None else From(first)
     try:
         async for chunk in blobs.read(item.hash):
             part.feed(chunk)
@@ -95,7 +95,7 @@ async def _window(blobs: BlobStore, item: Item, first: int | None) -> Window:
     return Window(item, [Line(at, _shown(line)) for at, line in enumerate(lines, number)], part.total)
 
 
-class _Last:
+class Last:
     """The last lines, of the last bytes."""
 
     def __init__(self) -> None:
@@ -117,20 +117,23 @@ class _Last:
         return self.total - len(lines) + 1, lines
 
 
-class _From:
+class From:
     """So many lines from one on."""
 
     def __init__(self, first: int) -> None:
         self._first, self._ends, self._ended = first, 0, True
         self._parts: list[bytes] = []
         self._size = self._held = 0
+        self._is_cut = False
 
     def feed(self, chunk: bytes) -> None:
         ends, begins = chunk.count(b"\n"), 0
         missing = self._first - 1 - self._ends
         if missing > 0 and missing <= ends:
             begins = _behind(chunk, missing)
-        if missing <= ends and self._held <= LINES and self._size <= _MOST_BYTES:
+        if self._held > LINES or self._size > _MOST_BYTES:
+            self._is_cut = True
+        elif missing <= ends:
             self._parts.append(chunk[begins:])
             self._held += self._parts[-1].count(b"\n")
             self._size += len(self._parts[-1])
@@ -143,8 +146,10 @@ class _From:
 
     def kept(self) -> tuple[int, list[bytes]]:
         whole = b"".join(self._parts)
-        lines = whole.removesuffix(b"\n").split(b"\n")[:LINES] if whole else []
-        return self._first, lines[: max(1, self.total - self._first + 1)]
+        lines = whole.removesuffix(b"\n").split(b"\n") if whole else []
+        if self._is_cut and not whole.endswith(b"\n") and len(lines) > 1:
+            lines.pop()  # the next page has it whole
+        return self._first, lines[: min(LINES, max(1, self.total - self._first + 1))]
 
 
 def _behind(chunk: bytes, ends: int) -> int:
@@ -155,9 +160,12 @@ def _behind(chunk: bytes, ends: int) -> int:
     return at
 
 
+def safe_lines(raw: bytes) -> list[str]:
+    """All lines of what is small, without numbers."""
+    return [_shown(line) for line in raw.removesuffix(b"\n").split(b"\n")] if raw else []
+
+
 def _shown(raw: bytes) -> str:
     """Without the colours that most tools print. Whatever else a terminal would obey is made visible, as anywhere."""
     text = _COLOURS.sub("", raw.decode("utf-8", "surrogateescape").removesuffix("\r"))
-    if len(text) <= _LONGEST_LINE:
-        return text
-    return f"{text[:_LONGEST_LINE]}… ({len(text) - _LONGEST_LINE:,} more characters)"
+    return text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}… (the line goes on)"

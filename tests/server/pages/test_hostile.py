@@ -94,8 +94,10 @@ def _failing_case(text: str) -> str:
 async def test_hostile_texts_that_arrive_live_are_only_shown(visitor: Visitor, facts: Facts, served: Served) -> None:
     id = await facts.begin("make slow")
     page = await watched(visitor, f"/operations/{id}")
-    for offset, text in enumerate(("first", *EVERYTHING, "the very last")):
-        data = {"operationId": str(id), "output": "output", "offset": offset, "text": f"{text}\n"}
+    offset = 0
+    for text in ("first", *EVERYTHING, "the very last"):
+        data = {"operationId": str(id), "output": "stdout", "offset": offset, "text": f"{text}\n"}
+        offset += len(f"{text}\n".encode())
         served.served.app[LIVE].broadcast.say(
             Entry(
                 message=msgspec.json.encode({"type": "operation.output", "data": data}),

@@ -1,9 +1,12 @@
 """The list: what stands in it, which of it is asked for, and how it goes on."""
 
+import shutil
+from pathlib import Path
+
 from playwright.async_api import expect
 from server.pages.facts import Facts
 from server.pages.visiting import Visitor
-from server.served import ORIGIN_OF_THE_PAST, Served
+from server.served import ORIGIN_OF_THE_PAST, Served, serve
 
 
 async def test_rows_say_verdict_command_reason_age_and_length(visitor: Visitor, facts: Facts) -> None:
@@ -64,6 +67,17 @@ async def test_an_empty_workspace_says_what_to_do(visitor: Visitor) -> None:
     page = await visitor.visit(java_script_enabled=False)
 
     await expect(page.locator(".empty")).to_contain_text("dre wrap COMMAND")
+
+
+async def test_a_workspace_that_records_nothing_says_so(served: Served, tmp_path: Path) -> None:
+    copied = tmp_path / "copy"
+    shutil.copytree(served.folder, copied, ignore=shutil.ignore_patterns("serving", "token"))
+
+    async with serve(copied) as another, another.http.get(another.base, headers={"Accept": "text/html"}) as response:
+        text = await response.text()
+
+    assert "nothing is recorded here" in text
+    assert "dre trust makes it a ledger of its own" in text
 
 
 async def test_what_cannot_be_asked_is_refused_on_a_page(served: Served) -> None:

@@ -1,5 +1,8 @@
 """One operation whole."""
 
+import subprocess
+import sys
+
 from cli.shop import BROKEN_OUTPUT, BROKEN_REPORT
 from playwright.async_api import expect
 from server.pages.facts import Facts
@@ -123,3 +126,42 @@ async def test_output_of_no_lines_end_and_odd_bytes_is_shown_as_it_is(visitor: V
     page = await visitor.visit(f"/operations/{id}", java_script_enabled=False)
 
     await expect(page.locator(".output .line")).to_have_text(["ok", "", "\\xff\\xfe tail ␛[2J"])
+
+
+async def test_an_altered_event_is_said_first_and_by_its_position(
+    visitor: Visitor, facts: Facts, served: Served
+) -> None:
+    id = await facts.run("make all", exit_code=1)
+    events = (await served.get(f"/events?stream=default/operation-{id}"))["items"]
+    [ended] = [event["position"] for event in events if event["type"] == "operation.completed"]
+    page = await visitor.visit(java_script_enabled=False)
+
+    flip(served, ended, b'"exitCode":1', b'"exitCode":0')
+    await page.goto(f"{served.base}/operations/{id}")
+    await expect(page.locator(".headline")).to_have_text("✗ altered")
+    await expect(page.locator(".altered")).to_contain_text(f"event {ended}: its body is not what its entry commits to")
+
+    flip(served, events[0]["position"], b'"command":', b'"c\xffmmand":')
+    await page.goto(f"{served.base}/operations/{id}")
+    await expect(page.locator("main")).to_contain_text(f"Event {events[0]['position']}: its body is not")
+    visitor.forgive("500")
+    served.is_altered = True
+
+
+FLIP = """
+import sqlite3, sys
+path, position, old, new = sys.argv[1], int(sys.argv[2]), *map(bytes.fromhex, sys.argv[3:])
+database = sqlite3.connect(path)
+for (trigger,) in database.execute("select name from sqlite_master where type = 'trigger'").fetchall():
+    database.execute(f"drop trigger {trigger}")
+[[body]] = database.execute("select body from body where position = ?", [position])
+assert old in body
+database.execute("update body set body = ? where position = ?", [body.replace(old, new), position])
+database.commit()
+"""
+
+
+def flip(served: Served, position: int, old: bytes, new: bytes) -> None:
+    """As somebody with the file in their hands does it: in a process of theirs, since locks belong to processes."""
+    ledger = served.folder / ".dre" / "ledger.db"
+    subprocess.run([sys.executable, "-c", FLIP, str(ledger), str(position), old.hex(), new.hex()], check=True)

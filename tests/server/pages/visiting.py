@@ -5,6 +5,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from typing import Any
 
+from chromium import PATIENCE_MS
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
 from server.served import Served
 
@@ -29,6 +30,7 @@ class Visitor:
     async def stranger(self, **options: Any) -> Page:
         """A browser of its own that was never here."""
         context = await self._browser.new_context(**options)
+        context.set_default_timeout(PATIENCE_MS)
         self._contexts.append(context)
         page = await context.new_page()
         page.on("console", self._heard)

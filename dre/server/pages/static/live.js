@@ -193,28 +193,36 @@
   const INVISIBLE =
     /[\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
   const LONGEST_ESCAPE = 4096;
-  let held = ""; // the beginning of an escape, whose end is still to come
+  const held = {}; // of each output: the beginning of an escape, whose end is still to come
 
-  function readable(text) {
-    let whole = (held + text).replace(/\r\n/g, "\n").replace(ESCAPES, "");
-    held = UNFINISHED.exec(whole)?.[0] ?? (whole.endsWith("\r") ? "\r" : "");
-    if (held.length > LONGEST_ESCAPE) held = "";
-    whole = whole.slice(0, whole.length - held.length);
+  function readable(output, text) {
+    let whole = ((held[output] ?? "") + text).replace(/\r\n/g, "\n").replace(ESCAPES, "");
+    let rest = UNFINISHED.exec(whole)?.[0] ?? (whole.endsWith("\r") ? "\r" : "");
+    if (rest.length > LONGEST_ESCAPE) rest = "";
+    held[output] = rest;
+    whole = whole.slice(0, whole.length - rest.length);
     return whole
       .replace(CONTROLS, (found) => (found < " " ? String.fromCharCode(0x2400 + found.charCodeAt(0)) : "\ufffd"))
       .replace(INVISIBLE, (found) => `<U+${found.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}>`);
   }
 
-  function arrive({ operationId, offset, text }) {
+  const bytes = new TextEncoder();
+
+  // The page holds what was told before it was made; what is told twice, as after a new connection, is shown once.
+  function arrive({ operationId, output, offset, text, ends }) {
     const shown = document.getElementById("arriving");
     if (!shown || operationId !== operation) return;
-    if (shown.hidden && offset > 0) shown.append("… what came before is shown when the command has ended\n");
-    shown.hidden = false;
+    const known = Number(shown.dataset[output] ?? 0);
+    if (offset < known) return;
     const isAtEnd = shown.scrollHeight - shown.scrollTop - shown.clientHeight < 40;
-    shown.append(readable(text));
+    if (offset > known) shown.append("… something is missing here; it is shown when the command has ended\n");
+    if (text) shown.append(readable(output, text));
+    if (ends === "too much") shown.append("… the rest is shown when the command has ended\n");
+    shown.dataset[output] = offset + bytes.encode(text).length;
+    shown.hidden = shown.textContent === "";
     shown.normalize();
     const all = shown.firstChild;
-    if (all.length > MOST_CHARACTERS) all.deleteData(0, all.length - MOST_CHARACTERS / 2);
+    if (all?.length > MOST_CHARACTERS) all.deleteData(0, all.length - MOST_CHARACTERS / 2);
     if (isAtEnd) shown.scrollTop = shown.scrollHeight;
   }
 
