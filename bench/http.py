@@ -218,7 +218,7 @@ def first_view(port: int, once: str) -> tuple[Asker, int]:
     return browser, page.size + sum(browser.ask(part)[0].size for part in parts)
 
 
-def run(folder: str, *, quick: bool) -> tuple[list[dict[str, Any]], list[str]]:
+def run(folder: str, *, quick: bool) -> tuple[list[dict[str, Any]], str]:
     place = Place(folder)
     wrap = [DRE, "wrap", "--verify", "sh", "-c", "echo one line"]
     subprocess.run(wrap, cwd=place.folder, env=place.environment, check=True, capture_output=True)
@@ -281,10 +281,10 @@ def run(folder: str, *, quick: bool) -> tuple[list[dict[str, Any]], list[str]]:
         committer.close()
     cpu = {name: statistics.median(each) for name, each in costs.items()}
     apart = cpu["operation.committed"] * CONNECTIONS - cpu["commit"]
-    notes = [
-        f"one operation ({len(whole.body)} bytes) right after a commit: {apart / CONNECTIONS:.0f} us a request,"
-        f" and {cpu['commit']:.0f} us for following the commit, shared by {CONNECTIONS} requests",
-    ]
+    note = (
+        f"one operation ({len(whole.body)} bytes) right after a commit: {apart / CONNECTIONS:.0f} us a request, and "
+        f"{cpu['commit']:.0f} us for following the commit, shared by {CONNECTIONS} requests"
+    )
     return [
         compared("events.100", "fastapi", cpu["events.100"], cpu["fastapi"], "us CPU per request"),
         compared("operation", "bare", 1e6 / cpu["operation"], 1e6 / cpu["bare"], "requests per CPU second"),
@@ -292,7 +292,7 @@ def run(folder: str, *, quick: bool) -> tuple[list[dict[str, Any]], list[str]]:
         compared("page.cpu", "limit", cpu["page"] / 1e3, 50, "ms CPU per request"),
         compared("page.bytes", "limit", transferred, 60_000, "bytes"),
         compared("wake", "bare", wake, asleep, "ms CPU per minute"),
-    ], notes
+    ], note
 
 
 def compared(work: str, peer: str, ours: float, theirs: float, unit: str) -> dict[str, Any]:
@@ -312,7 +312,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="write the results there too")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        results, notes = run(folder, quick=asked.quick)
+        results, note = run(folder, quick=asked.quick)
     print(
         f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; "
         f"Python {platform.python_version()}, aiohttp {aiohttp.__version__}, FastAPI {fastapi.__version__}, "
@@ -325,7 +325,7 @@ def main() -> None:
             f"{one['work']:<20} {one['ours']:>10.1f} {one['theirs']:>10.1f}  {one['peer']:<8} "
             f"{one['ratio'] or 0:>7.3f}  {one['unit']}{f'  ({limit})' if limit else ''}"
         )
-    print("\n" + "\n".join(notes))
+    print(f"\n{note}")
     if asked.json:
         with open(asked.json, "w", encoding="utf-8") as file:
             json.dump({"results": results}, file, indent=2)
