@@ -24,7 +24,8 @@ async def content(served: Served, item: Any, method: str = "GET", **headers: str
 
 
 def blob(served: Served, item: Any) -> Path:
-    return served.folder / ".dre" / "evidence" / item["hash"][:2] / item["hash"][2:]
+    address = str(item["hash"])
+    return served.folder / ".dre" / "evidence" / address[:2] / address[2:]
 
 
 @pytest.fixture
