@@ -7,7 +7,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 BIN := .venv/bin
-BENCHES := wrap append cli
+BENCHES := wrap append cli http stream
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 PORT ?= 8420
 TEST_JOBS ?= 4

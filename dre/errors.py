@@ -193,7 +193,13 @@ class UnsupportedMedia(RequestRefused):
 
 
 class RangeRefused(RequestRefused):
+    """`size_bytes`: how many there are."""
+
     code = "range_refused"
+
+    def __init__(self, message: str, *, size_bytes: int = 0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.size_bytes = size_bytes
 
 
 class TooSlow(RequestRefused):

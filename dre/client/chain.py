@@ -36,6 +36,10 @@ class Chain:
         leaf = self._checked(event) if isinstance(event, Proved) else None
         self.position, self.leaf = event.position, leaf
 
+    def pass_over(self, position: int) -> None:
+        """Up to there nothing was for us."""
+        self.position, self.leaf = position, None
+
     def meets(self, position: int, leaf: bytes) -> None:
         """Raises ChainBroken where a head at our own position is not our own."""
         if position == self.position and self.leaf not in (None, leaf):

@@ -157,7 +157,6 @@ class Following:
                 f"{self._server.base} now serves the ledger {found.ledger}, not {self._known.ledger}",
                 hint="another workspace is served there",
             )
-        self._known = found
         try:
             leaf = bytes.fromhex(found.head.leaf)
         except ValueError:
@@ -165,6 +164,7 @@ class Following:
         if self._chain is None:
             self._chain = Chain(found.head.position, leaf)
         self._chain.meets(found.head.position, leaf)
+        self._known = found
 
     def _taken(self, message: bytes) -> Event | None:
         base, chain = self._server.base, self._chain
@@ -180,7 +180,7 @@ class Following:
         if self._wanted.is_whole:
             chain.follow(event)
         elif event.position > chain.position:
-            chain.position = event.position
+            chain.pass_over(event.position)
         else:
             raise broken(event.position, f"came behind event {chain.position}")
         return event
@@ -190,7 +190,7 @@ class Following:
             return
         if self._wanted.is_whole:
             raise broken(chain.position + 1, f"was never told, and the server says that it told up to {position}")
-        chain.position = position
+        chain.pass_over(position)
 
     def _end_if(self, kind: str, message: bytes) -> None:
         if kind == "error":

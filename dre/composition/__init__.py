@@ -4,7 +4,7 @@ import contextlib
 import os
 import pwd
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -77,11 +77,11 @@ def read_settings(directory: str, environment: Mapping[str, str]) -> Settings:
 
 
 async def record_pending(
-    engine: Engine, *, patience_s: float = 0.0, configured: Configuration | None = None
+    engine: Engine, *, patience_s: float = 0.0, configured: Callable[[], Configuration] | None = None
 ) -> "list[Ingested]":
     """
     What waits in the spool becomes history. Spools that another ingest holds are waited for, `patience_s` in all.
-    `configured`: where it has changed since the engine was opened.
+    `configured`: what holds now, where it may have changed since the engine was opened; asked if anything waits.
 
     Nothing is recorded while the engine is blocked.
     """
@@ -90,8 +90,8 @@ async def record_pending(
     from dre.capture.ingest import Into, Rules, ingest_one, ingest_pending  # noqa: PLC0415 - 40 ms, if something waits
 
     into = Into(engine.store, engine.appender, engine.blobs, engine.actor)
-    configured = configured or engine.settings.configuration
-    rules = Rules(configured.reports.globs, configured.redaction.patterns)
+    holds = engine.settings.configuration if configured is None else configured()
+    rules = Rules(holds.reports.globs, holds.redaction.patterns)
     found = await ingest_pending(engine.dot_dre.spools, into, rules)
     deadline = time.monotonic() + patience_s
     for place, ingested in enumerate(found):

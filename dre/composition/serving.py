@@ -62,7 +62,7 @@ def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
         return None if os.path.samestat(found, opened) else f"{engine.dot_dre.ledger} is another file now"
 
     async def record() -> object:
-        return await record_pending(engine, configured=configuring.now())
+        return await record_pending(engine, configured=configuring.now)
 
     return Workspace(
         name=os.path.basename(os.path.dirname(engine.dot_dre.path)) or "/",

@@ -45,4 +45,5 @@ def is_known(request: web.BaseRequest, tag: str) -> bool:
     shown = request.headers.get("If-None-Match")
     if shown is None:
         return False
-    return shown.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in shown.split(",")]
+    known = ",".join(request.headers.getall("If-None-Match")).split(",")
+    return shown.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in known]

@@ -27,7 +27,7 @@ from dre.server.workspace import WORKSPACE
 from dre.verification import intact
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_RANGE = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})", re.ASCII)
+_RANGE = re.compile(r"bytes=([0-9]{0,40})-([0-9]{0,40})", re.ASCII | re.IGNORECASE)
 _SAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -131,17 +131,20 @@ async def serve(request: web.Request, item: EvidenceDetail) -> web.StreamRespons
     tag = f'"{item.hash}"'
     if answers.is_known(request, tag):
         return web.Response(status=304, headers={"ETag": tag})
-    start, end = _wanted(request, item, tag)
-    partial = (start, end) != (0, item.size_bytes)
-    response = web.StreamResponse(status=206 if partial else 200, headers=_headers(item, tag))
-    if partial:
+    wanted = _wanted(request, item, tag)
+    start, end = wanted or (0, item.size_bytes)
+    response = web.StreamResponse(status=206 if wanted else 200, headers=_headers(item, tag))
+    if wanted:
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{item.size_bytes}"
     response.content_length = end - start
-    pieces = _between(request.app[WORKSPACE].blobs.read(item.hash), start, end)
+    blobs = request.app[WORKSPACE].blobs
+    if request.method == "HEAD":  # there is no answer that could end too soon
+        await blobs.check(item.hash)
+        await response.prepare(request)
+        return response
+    pieces = _between(blobs.read(item.hash), start, end)
     first = await anext(pieces, b"")  # what is missing is said before anything was promised
     await response.prepare(request)
-    if request.method == "HEAD":
-        return response
     try:
         await response.write(first)
         async for piece in pieces:
@@ -164,19 +167,27 @@ def _headers(item: EvidenceDetail, tag: str) -> dict[str, str]:
     }
 
 
-def _wanted(request: web.Request, item: EvidenceDetail, tag: str) -> tuple[int, int]:
-    """From and up to which byte. What is no range of bytes is answered whole; raises RangeRefused beyond the end."""
-    whole = 0, item.size_bytes
-    match = _RANGE.fullmatch(request.headers.get("Range", ""))
-    if match is None or match[0] == "bytes=-" or request.headers.get("If-Range", tag) != tag:
-        return whole
+def _wanted(request: web.Request, item: EvidenceDetail, tag: str) -> tuple[int, int] | None:
+    """
+    From and up to which byte. None, for all of them, where no one range is asked for: RFC 9110 has a range that is none
+    ignored, and any range of HEAD. Raises RangeRefused beyond the end.
+    """
+    match = _RANGE.fullmatch(", ".join(request.headers.getall("Range", [])))
+    if match is None or not (match[1] or match[2]) or request.method != "GET":
+        return None
+    if match[1] and match[2] and int(match[2]) < int(match[1]):
+        return None
+    if request.headers.get("If-Range", tag) != tag:
+        return None
     first, last = match[1], match[2]
     if not first:
         start, end = max(0, item.size_bytes - int(last)), item.size_bytes
     else:
         start, end = int(first), min(item.size_bytes, int(last) + 1 if last else item.size_bytes)
     if start >= end:
-        raise RangeRefused(f"the evidence has {item.size_bytes} bytes; {match[0]} is none of them")
+        raise RangeRefused(
+            f"the evidence has {item.size_bytes} bytes; {match[0]} is none of them", size_bytes=item.size_bytes
+        )
     return start, end
 
 

@@ -51,7 +51,7 @@ class Live:
     def __init__(self, workspace: Workspace, access: Access) -> None:
         self._workspace, self._access = workspace, access
         self.ring = Ring()
-        self.broadcast = Broadcast(self.ring)
+        self.broadcast = Broadcast(self.ring, workspace.store)
         self.listeners: set[Listening] = set()
         self.running_operations = Running(workspace.spools, workspace.secret_patterns, self.broadcast)
         self.standings: dict[str, Standing] = {}

@@ -86,6 +86,8 @@ def headers(error: Exception, status: int) -> dict[str, str]:
         found["WWW-Authenticate"] = 'Bearer realm="dre"'
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         found["Retry-After"] = str(RETRY_S)
+    if isinstance(error, errors.RangeRefused):
+        found["Content-Range"] = f"bytes */{error.size_bytes}"
     if isinstance(error, web.HTTPMethodNotAllowed):
         found["Allow"] = ", ".join(sorted(error.allowed_methods))
     return found

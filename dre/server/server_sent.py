@@ -13,7 +13,7 @@ from dre.server.incoming import parameters
 from dre.server.live import LIVE
 from dre.server.stream.session import FAILED, GOING_AWAY, Session
 from dre.server.stream.subscription import Subscribe, wanted
-from dre.server.websocket import GRACE_S, LOG, MOST_SESSIONS, checked, in_words, serve_socket, subscribed
+from dre.server.websocket import GRACE_S, MOST_SESSIONS, checked, in_words, serve_socket, subscribed
 from dre.server.workspace import WORKSPACE
 
 MEDIA_TYPE = "text/event-stream"
@@ -58,6 +58,10 @@ class EventsLink:
         self._transport.write(_END)
         self._transport.close()
         asyncio.get_running_loop().call_later(GRACE_S, self._transport.abort)
+
+    def fail(self, error: Exception, position: int | None) -> None:
+        self.say(in_words(error))
+        self.cut(position, FAILED)
 
     def is_open(self) -> bool:
         return not (self._is_cut or self._transport.is_closing())
@@ -106,12 +110,6 @@ async def _serve_events(request: web.Request) -> web.StreamResponse:
     try:
         link.say(subscribed(workspace.ledger_id, head))
         link.beat(after)
-        try:
-            await session.catch_up(workspace.store, live.ring)
-        except Exception as error:  # noqa: BLE001 - the answer has begun: a problem can no longer be one
-            LOG.exception("listener_failed")
-            link.say(in_words(error))
-            link.cut(session.position, FAILED)
         live.broadcast.add(session)
         while link.is_open():  # noqa: ASYNC110 - a transport tells nobody that its peer has gone
             await asyncio.sleep(_LOOK_S)

@@ -7,7 +7,7 @@ write whole frames, so they stand well beside what aiohttp itself writes: answer
 
 import asyncio
 import struct
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -37,6 +37,12 @@ UNSUPPORTED, FLOOD, OVER, SLOW = 1003, 4429, 4401, 4408
 GRACE_S = 10.0
 _TEXT, _CLOSE = 0x81, 0x88
 _CODES = {TOO_SLOW: SLOW, SESSION_OVER: OVER, GOING_AWAY: 1001, FAILED: 1011}
+
+
+class Message(Subscribe, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The one that a listener sends. Others may come, so it says which one it is."""
+
+    type: Literal["subscribe"]
 
 
 class SocketLink:
@@ -69,6 +75,10 @@ class SocketLink:
         self._transport.close()
         asyncio.get_running_loop().call_later(GRACE_S, self._transport.abort)
 
+    def fail(self, error: Exception, position: int | None) -> None:
+        self.say(in_words(error))
+        self.cut(position, FAILED)
+
     def is_open(self) -> bool:
         return not (self._is_cut or self._socket.closed or self._transport.is_closing())
 
@@ -96,19 +106,18 @@ class Listener:
         self._workspace, self._live = request.app[WORKSPACE], request.app[LIVE]
         self._principal, self._link = request[PRINCIPAL], link
         self._session: Session | None = None
-        self._catching_up: asyncio.Task[None] | None = None
 
     async def take(self, text: str) -> None:
         """What is wrong with a message is answered; the socket stays."""
         try:
             body = text.encode()
             check_json(body)
-            await self._subscribe(decode(body, Subscribe))
+            await self._subscribe(decode(body, Message))
         except DREError as error:
             self._link.say(in_words(error))
         except Exception as error:
             LOG.exception("listener_failed")
-            self.fail(error)
+            self._link.fail(error, self._position)
 
     async def _subscribe(self, asked: Subscribe) -> None:
         want = wanted(asked)
@@ -116,42 +125,18 @@ class Listener:
         after = checked(asked, head.size, head.generation)
         self.end()
         self._link.say(subscribed(self._workspace.ledger_id, head))
-        broadcast = self._live.broadcast
-        session = Session(self._link, self._principal, want, after, asyncio.get_running_loop().time())
-        self._session = session
-        if broadcast.ring.joins(after):
-            session.index = broadcast.ring.after(after)
-            broadcast.add(session)
-        else:
-            self._catching_up = asyncio.create_task(self._catch_up(session))
-
-    async def _catch_up(self, session: Session) -> None:
-        """Whatever goes wrong is told: the listener must not wait for what will not come."""
-        try:
-            await session.catch_up(self._workspace.store, self._live.ring)
-        except Exception as error:
-            LOG.exception("listener_failed")
-            self.fail(error)
-        else:
-            self._live.broadcast.add(session)
+        self._session = Session(self._link, self._principal, want, after, asyncio.get_running_loop().time())
+        self._live.broadcast.add(self._session)
 
     def leave(self) -> None:
         """The server goes: the listener is told from where it can go on."""
         self._link.cut(self._position, GOING_AWAY)
-
-    def fail(self, error: Exception) -> None:
-        """What keeps it from being told anything more is told, and is the end."""
-        self._link.say(in_words(error))
-        self._link.cut(self._position, FAILED)
 
     @property
     def _position(self) -> int | None:
         return self._session.position if self._session else None
 
     def end(self) -> None:
-        if self._catching_up is not None:
-            self._catching_up.cancel()
-            self._catching_up = None
         if self._session is not None:
             self._live.broadcast.remove(self._session)
             self._session = None
@@ -159,7 +144,9 @@ class Listener:
 
 async def serve_socket(request: web.Request) -> web.WebSocketResponse:
     live = request.app[LIVE]
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, compress=False, max_msg_size=LARGEST_MESSAGE, timeout=GRACE_S)
+    socket = web.WebSocketResponse(
+        heartbeat=HEARTBEAT_S, compress=False, max_msg_size=LARGEST_MESSAGE + 1, timeout=GRACE_S
+    )  # aiohttp wants messages to be smaller than that
     if len(live.listeners) >= MOST_SESSIONS:
         raise StoreBusy(f"{MOST_SESSIONS} listeners are connected already", hint="try again later")
     if not socket.can_prepare(request).ok:

@@ -49,6 +49,13 @@ class Socket:
             return True
         raise AssertionError(message)
 
+    def transport(self) -> asyncio.Transport:
+        """To hold it back, or to let it vanish."""
+        found = self.socket.get_extra_info("socket") and self.socket._response.connection
+        assert found
+        assert isinstance(found.transport, asyncio.Transport)
+        return found.transport
+
     async def until_closed(self) -> tuple[list[Any], int | None]:
         """What is said before it ends, and the close code."""
         found = []

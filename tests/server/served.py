@@ -60,9 +60,9 @@ class Served:
         kept = self.folder.parent / "operation.id"
         words = [sys.executable, "-P", "-m", "dre", "wrap", "--id-file", str(kept), *command]
         running = await asyncio.create_subprocess_exec(
-            *words, cwd=self.folder, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+            *words, cwd=self.folder, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
         )
-        await running.wait()
+        await running.communicate()
         self.operation = kept.read_text().strip()
         async with asyncio.timeout(PATIENCE_S):
             while not await self._is_judged():  # noqa: ASYNC110 - the server tells a stream, not this test
@@ -112,12 +112,12 @@ class Served:
             assert response.status == status, body
             return body
 
-    async def append(self, count: int = 1, filler: int = 0) -> list[int]:
+    async def append(self, count: int = 1, filler: int = 0, value: str = "1d") -> list[int]:
         """So many events by this process, each in an append of its own; their positions."""
         positions = []
         for _ in range(count):
             id = uuid7(ORIGIN_OF_THE_PAST)
-            event = ConfigurationChanged("evidence.retention", "x" * filler or "1d", None, "workspace")
+            event = ConfigurationChanged("evidence.retention", "x" * filler or value, None, "workspace")
             stream = stream_name("default", "configuration", self.engine.ledger_id)
             answer = await self.engine.appender.append(
                 Append(self.engine.actor, new_events(stream, [event], [derived_id("test", str(id), 0)]))
@@ -126,10 +126,13 @@ class Served:
             positions.append(answer.entries[0].position)
         return positions
 
-    async def append_all(self, count: int, at_once: int = 20, pause_s: float = 0.0) -> None:
+    async def append_all(self, count: int, at_once: int = 20, pause_s: float = 0.0, filler: int = 0) -> None:
         """So many events in appends of several."""
         for start in range(0, count, at_once):
-            events = [ConfigurationChanged("evidence.retention", f"{n}d", None, "workspace") for n in range(at_once)]
+            events = [
+                ConfigurationChanged("evidence.retention", "x" * filler or f"{n}d", None, "workspace")
+                for n in range(at_once)
+            ]
             ids = [derived_id("test", str(uuid7(ORIGIN_OF_THE_PAST)), n) for n in range(at_once)]
             stream = stream_name("default", "configuration", self.engine.ledger_id)
             few = min(at_once, count - start)

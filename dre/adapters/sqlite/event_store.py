@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from types import NoneType
 from typing import Any
@@ -26,12 +26,13 @@ PAGE_BYTES = 8 << 20
 UUID_BYTES = 16
 
 # names are read as bytes: a flipped byte may have made them no text at all, and an audit must see that row
-_COLUMNS = (
+_OWN = (
     "select e.position, e.id, cast(e.stream as blob), e.version, cast(e.type as blob), e.recorded_at_us,"
-    " cast(e.actor as blob), e.commitment, e.body_len, e.leaf, b.salt, b.body, before.leaf from event e"
-    " left join body b on b.position = e.position left join event before on before.position = e.position - 1"
+    " cast(e.actor as blob), e.commitment, e.body_len, e.leaf, b.salt, b.body"
 )
-_PAGE = f"{_COLUMNS} where e.position > ? and e.position < ? order by e.position limit ?"
+_ROWS = "from event e left join body b on b.position = e.position"
+_COLUMNS = f"{_OWN}, before.leaf {_ROWS} left join event before on before.position = e.position - 1"
+_PAGE = f"{_OWN} {_ROWS} where e.position > ? and e.position < ? order by e.position limit ?"
 _STREAM = f"{_COLUMNS} where e.stream = ? and e.version > ? order by e.version"
 _ROW = (int, bytes, bytes, int, bytes, int, bytes, bytes, int, bytes)
 _ROW_TYPES = frozenset(
@@ -75,22 +76,31 @@ class SQLiteEventStore:
         self._random = random
         self._moved = asyncio.Event()
         self._appended = 0
+        self._known: tuple[object, Head] | None = None
+        self._waiting = 0
+        self._looking: asyncio.TimerHandle | None = None
+        self._looked: int | None = None
 
     async def head(self) -> Head:
-        return await self._database.run(_head)
+        commits = self.commits()  # before the look: what is committed during it makes it be looked at again
+        if self._known is not None and self._known[0] == commits:
+            await asyncio.sleep(0)  # whoever asks again and again lets others work
+            return self._known[1]
+        head = await self._database.run(_head)
+        self._known = commits, head
+        return head
 
     async def append(self, appends: Sequence[Append]) -> list[Receipt | Refused]:
         answers = await self._database.run(lambda connection: self._append(connection, appends))
         self._appended += 1
-        self._moved.set()  # wakes who waits in `changed`; they look for themselves
-        self._moved = asyncio.Event()
+        self._wake()
         return answers
 
     async def read(
         self, after: int = -1, upto: int | None = None, *, page: int = 2000
     ) -> AsyncIterator[Sequence[StoredEvent]]:
         end = (await self.head()).size if upto is None else upto
-        while rows := await self._database.run(partial(_page, after=after, end=end, page=page)):
+        while after < end - 1 and (rows := await self._database.run(partial(_page, after=after, end=end, page=page))):
             yield rows
             after = rows[-1].entry.position
 
@@ -106,17 +116,45 @@ class SQLiteEventStore:
     async def changed(self, known: int, timeout_s: float) -> int:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
-        seen, size = None, known
         while True:
             moved = self._moved  # taken before the look: what is committed after it will set this one
-            commits = self.commits()
-            if commits != seen:
-                seen, size = commits, (await self.head()).size
+            version, _ = self.commits()
+            size = (await self.head()).size
             left = end - loop.time()
             if size != known or left <= 0:
                 return size
-            with suppress(TimeoutError):
-                await asyncio.wait_for(moved.wait(), min(left, POLL_S))
+            self._look_now_and_then(version)
+            self._waiting += 1
+            try:
+                async with asyncio.timeout(left):
+                    await moved.wait()
+            except TimeoutError:
+                pass
+            finally:
+                self._waiting -= 1
+
+    def _look_now_and_then(self, version: int) -> None:
+        """For commits of other processes, as long as anybody waits: one glance for all of them."""
+        if self._looking is None:
+            self._looked = version
+            self._looking = asyncio.get_running_loop().call_later(POLL_S, self._look)
+        elif version != self._looked:
+            self._looked = None  # whoever began this looked at another time: the next look wakes all
+
+    def _look(self) -> None:
+        self._looking = None
+        if self._waiting == 0:
+            return
+        version = self._glance.version()
+        if version != self._looked:
+            self._wake()
+        self._looked = version
+        self._looking = asyncio.get_running_loop().call_later(POLL_S, self._look)
+
+    def _wake(self) -> None:
+        """Who waits in `changed` looks for itself."""
+        self._moved.set()
+        self._moved = asyncio.Event()
 
     def _append(self, connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt | Refused]:
         with transaction(connection):
@@ -145,9 +183,13 @@ def _page(connection: apsw.Connection, after: int, end: int, page: int) -> list[
     """As many rows as were asked for, fewer where their bodies are big."""
     found: list[StoredEvent] = []
     size = 0
-    cursor = connection.execute(_PAGE, (max(after, -MAX_NUMBER), min(end, MAX_NUMBER), page))
-    for stored in map(_stored, cursor):
+    after = max(after, -MAX_NUMBER)
+    last, leaf = after, connection.execute("select leaf from event where position = ?", (after,)).get
+    cursor = connection.execute(_PAGE, (after, min(end, MAX_NUMBER), page))
+    for row in cursor:
+        stored = _stored((*row, leaf if row[0] == last + 1 else None))  # what stands before it was read just before it
         found.append(stored)
+        last, leaf = row[0], stored.leaf
         size += len(stored.body or b"")
         if size >= PAGE_BYTES:
             break

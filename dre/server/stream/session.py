@@ -21,11 +21,11 @@ HISTORY_PAGE = 200
 MOST_UNSENT = 64 << 10
 MOST_AT_ONCE = 128 << 10
 STALLED_S = 20.0
-_PAUSE_S = 0.005
+_PAUSE_S, _LONGEST_PAUSE_S = 0.005, 0.1
 TOO_SLOW, SESSION_OVER, GOING_AWAY, FAILED = "too_slow", "session_over", "going_away", "failed"
 """Why a listener is cut."""
 
-Joined = MutableMapping[tuple[Wanted, frozenset[str] | None, int, int, int], tuple[bytes, int, int]]
+Joined = MutableMapping[tuple[type, Wanted, frozenset[str] | None, int, int, int], tuple[bytes, int, int]]
 """What was joined for one listener serves every other that stands in the same place and wants the same."""
 
 
@@ -49,13 +49,17 @@ class Link(Protocol):
         """Says from where to go on, and ends. None: nothing was asked for yet."""
         ...
 
+    def fail(self, error: Exception, position: int | None) -> None:
+        """Says what keeps it from being told anything more, and ends."""
+        ...
+
     def is_open(self) -> bool: ...
 
 
 class Session:
     """
     `position`: the last event that was told or passed over. `index`: the ring's next entry for it; None while it is
-    still being told history.
+    being told history: at first, and again when the ring has gone on without it.
     """
 
     def __init__(self, link: Link, principal: Principal, wanted: Wanted, position: int, now: float) -> None:
@@ -64,15 +68,13 @@ class Session:
         self._moved_at = now
 
     async def catch_up(self, store: EventStore, ring: Ring) -> None:
-        """
-        Tells history until the ring has the rest; from then on `advance` does. No await between the two.
-
-        Raises LedgerAltered where history has no next event.
-        """
+        """Tells history until the ring has the rest. Raises LedgerAltered where history has no next event."""
+        count = HISTORY_PAGE
         while self.link.is_open() and not ring.joins(self.position):
             if await self._has_room():
-                self._tell(map(event_entry, await _next_page(store, self.position, ring.position + 1)))
-        self.index = ring.after(self.position)
+                before = self.position
+                self._tell(map(event_entry, await _next_page(store, before, ring.position + 1, count)))
+                count = min(HISTORY_PAGE, 2 * (self.position - before))  # big ones are not read in vain
 
     def advance(self, ring: Ring, joined: Joined, now: float) -> bool:
         """
@@ -84,15 +86,15 @@ class Session:
         if self.index == ring.end:
             self._moved_at = now
             return True
+        if self.index < ring.first:
+            self.index = None
+            return True
         if self.link.unsent() > MOST_UNSENT:
-            if self.index < ring.first or now - self._moved_at > STALLED_S:
+            if now - self._moved_at > STALLED_S:
                 self.link.cut(self.position, TOO_SLOW)
             return False
-        if self.index < ring.first:
-            self.link.cut(self.position, TOO_SLOW)
-            return True
         self._moved_at = now
-        key = (self.wanted, self.principal.projects, self.index, self.position, ring.end)
+        key = (type(self.link), self.wanted, self.principal.projects, self.index, self.position, ring.end)
         found = joined.get(key)
         if found is None:
             found = joined[key] = self._join(ring)
@@ -141,19 +143,20 @@ class Session:
 
     async def _has_room(self) -> bool:
         """Waits until the listener has taken most of what it got; one that takes nothing is cut."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + STALLED_S
+        loop, pause = asyncio.get_running_loop(), _PAUSE_S
         while self.link.is_open() and self.link.unsent() > MOST_UNSENT:
-            if loop.time() > until:
+            if loop.time() - self._moved_at > STALLED_S:
                 self.link.cut(self.position, TOO_SLOW)
                 return False
-            await asyncio.sleep(_PAUSE_S)
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE_S, 2 * pause)
+        self._moved_at = loop.time()
         return self.link.is_open()
 
 
-async def _next_page(store: EventStore, after: int, upto: int) -> Sequence[StoredEvent]:
+async def _next_page(store: EventStore, after: int, upto: int, count: int) -> Sequence[StoredEvent]:
     """Up to where one is missing, if one is."""
-    async for page in store.read(after, upto, page=HISTORY_PAGE):
+    async for page in store.read(after, upto, page=count):
         if page[0].entry.position == after + 1:
             return [stored for place, stored in enumerate(page, after + 1) if stored.entry.position == place]
         break

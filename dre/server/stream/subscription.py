@@ -15,7 +15,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 _MOST = 100
 
 
-class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="subscribe"):
+class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     `channels` null: every stored event. Empty filters let everything through. `after`: the position behind which to go
     on, -1 from the start, null from now on. `generation`: of the ledger that the position was seen in.
