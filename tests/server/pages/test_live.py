@@ -76,6 +76,7 @@ async def test_an_operation_gets_its_end_under_the_eyes_of_who_reads_it(visitor:
     summary = page.locator(".events summary").first
     await summary.click()
     await expect(summary).to_be_focused()
+    await page.evaluate("getSelection().selectAllChildren(document.querySelector('h1'))")
 
     await facts.end(id, exit_code=2, output=b"one\ntwo\n")
 
@@ -83,6 +84,7 @@ async def test_an_operation_gets_its_end_under_the_eyes_of_who_reads_it(visitor:
     await expect(page.locator(".output .line")).to_have_count(2)
     await expect(page.locator(".events details").first).to_have_attribute("open", "")
     await expect(summary).to_be_focused()
+    assert await page.evaluate("`${getSelection()}`") == "make slow"
     await expect(page).to_have_title(re.compile("^failed"))
 
 
