@@ -24,7 +24,7 @@ BENCH := .venv/locked-bench
 DOCS := build/docs-venv/locked
 VENDORED := dre/server/pages/static/vendor
 
-.PHONY: help build run test lint format bench bench-quick docs screens vendor changelog dist audit clean
+.PHONY: help build run test lint format fuzz-api bench bench-quick docs screens vendor changelog dist audit clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ lint: build ## Style, format, types and import contracts
 format: build ## Lay the code out as `make lint` wants it
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+fuzz-api: build ## Hold the REST API against its OpenAPI document with thousands of requests (schemathesis)
+	DRE_TEST_CAMPAIGN=100 $(BIN)/python -m pytest -s --timeout 0 tests/server/test_fuzz.py
 
 bench: build $(BENCH) ## Measure against the named peers, in full
 	@set -e; for bench in $(BENCHES); do $(BIN)/python bench/$$bench.py; done

@@ -13,6 +13,7 @@ from dre.domain.events import Bytes, DomainEvent
 from dre.errors import DREError
 from dre.projections import PROJECTIONS
 from dre.projections.projection import Projection
+from dre.server.problems import status_of
 
 Sections = Callable[[str], dict[str, str]]
 
@@ -41,10 +42,11 @@ def test_every_table_and_each_column_is_explained(projection: Projection[Any], s
     assert [name for name in columns if f"`{name}`" not in explained] == []
 
 
-def test_every_error_is_explained_with_the_exit_status_it_ends_with(root: Path) -> None:
+def test_every_error_is_explained_with_the_exit_status_and_the_http_status_it_ends_with(root: Path) -> None:
     rows = table_rows(root / "docs" / "reference" / "errors.md")
-    explained = {row[0].strip("`"): row[1] for row in rows if row[0].startswith("`")}
-    assert explained == {error.code: str(error.exit_status) for error in every_error()}
+    explained = {row[0].strip("`"): (row[1], row[2]) for row in rows if row[0].startswith("`")}
+    expected = {error.code: (str(error.exit_status), str(status_of(error("")))) for error in every_error()}
+    assert explained == expected
 
 
 def test_every_exit_status_of_an_error_is_in_the_list_of_exit_codes(sections: Sections) -> None:

@@ -1,7 +1,8 @@
 """Evidence over REST: its bytes as they were recorded, in whole or in part, and nothing else."""
 
+import asyncio
 import os
-import sqlite3
+import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,18 @@ import pytest
 from server.served import Served
 
 BIG = "import sys, random; random.seed(7); sys.stdout.write(random.randbytes(900_000).hex())"
+
+EDITING = """
+import sqlite3, sys
+hash, path, verification = sys.argv[1:]
+with sqlite3.connect("tables.db") as tables:
+    for statement, values in (
+        ("update evidence set hash = ?, path = ?, name = 'x'", (hash, path)),
+        ("update operations set status = 'failed', command = 'true', verification_id = ?", (verification,)),
+        ("update audit_trail set action = 'operation.started' where position = 0", ()),
+    ):
+        assert tables.execute(statement, values).rowcount > 0
+"""
 
 
 async def items(served: Served) -> dict[str, Any]:
@@ -200,13 +213,11 @@ async def test_tables_that_were_edited_by_hand_lead_nobody_to_other_bytes(record
     output, other = before["output"], before["environment"]
     bytes_before = (await content(recorded, output))[1]
     detail = await recorded.get(f"/operations/{recorded.operation}")
-    with sqlite3.connect(recorded.folder / ".dre" / "cache" / "tables.db") as tables:
-        tables.execute("update evidence set hash = ?, path = ?, name = 'x'", (other["hash"], other["path"]))
-        tables.execute(
-            "update operations set status = 'failed', command = 'true', verification_id = ?", (output["id"],)
-        )
-        tables.execute("update audit_trail set action = 'operation.started' where position = 0")
-    tables.close()
+    edited = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", EDITING, other["hash"], other["path"], output["id"]),
+        cwd=recorded.folder / ".dre" / "cache",
+    )
+    assert await edited.wait() == 0
     await recorded.append()  # whatever was kept of earlier answers is forgotten
 
     assert await items(recorded) == before

@@ -1,4 +1,8 @@
-"""The document held against the server: what it describes is what is answered, whatever is asked."""
+"""
+The document held against the server: what it describes is what is answered, whatever is asked.
+
+A whole campaign: `make fuzz-api`; the number is that of examples for each route and phase.
+"""
 
 import asyncio
 import os
@@ -10,6 +14,7 @@ import pytest
 from server.served import Served
 
 SETTINGS = Path(__file__).with_name("fuzz.toml")
+EXAMPLES = int(os.environ.get("DRE_TEST_CAMPAIGN", "2"))
 CASES = re.compile(rb"(\d+) generated")
 
 
@@ -36,13 +41,10 @@ async def hold_against_the_document(served: Served, examples: int) -> int:
     assert running.returncode == 0, said.decode()
     found = CASES.search(said)
     assert found is not None, said.decode()
+    print(said.decode()[-1500:])
     return int(found[1])
 
 
-async def test_a_slice_of_all_requests_is_answered_as_the_document_says(recorded: Served) -> None:
-    assert await hold_against_the_document(recorded, 2) > 300
-
-
 @pytest.mark.campaign
-async def test_thousands_of_requests_are_answered_as_the_document_says(recorded: Served) -> None:
-    assert await hold_against_the_document(recorded, 100) >= 2000
+async def test_requests_of_all_kinds_are_answered_as_the_document_says(recorded: Served) -> None:
+    assert await hold_against_the_document(recorded, EXAMPLES) > 300 + 15 * EXAMPLES

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from types import NoneType
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import apsw
@@ -15,15 +15,18 @@ import apsw
 from dre.adapters.sqlite.connection import Database, Glance, transaction
 from dre.adapters.sqlite.schema import make_schema
 from dre.adapters.sqlite.settle import settle, streams_of
-from dre.errors import LedgerAltered
+from dre.errors import LedgerAltered, StoreBusy
 from dre.ledger.chain import Head, Linked, link_all
 from dre.ledger.commitment import SALT_BYTES
 from dre.ledger.entry import GENESIS, MAX_NUMBER, Entry
 from dre.ports.event_store import Append, Receipt, Refused, StoredEvent
 
 POLL_S = 0.05
+_FIRST_PAUSE_S = 0.001
 PAGE_BYTES = 8 << 20
 UUID_BYTES = 16
+
+T = TypeVar("T")
 
 # names are read as bytes: a flipped byte may have made them no text at all, and an audit must see that row
 _OWN = (
@@ -61,7 +64,7 @@ async def open_event_store(
     glance = Glance(path)
     try:
         await database.run(make_schema)
-        yield SQLiteEventStore(database, glance, now_us, random)
+        yield SQLiteEventStore(database, glance, now_us, random, busy_timeout_s)
     finally:
         glance.close()
         await database.close()
@@ -69,11 +72,17 @@ async def open_event_store(
 
 class SQLiteEventStore:
     def __init__(
-        self, database: Database, glance: Glance, now_us: Callable[[], int], random: Callable[[int], bytes]
+        self,
+        database: Database,
+        glance: Glance,
+        now_us: Callable[[], int],
+        random: Callable[[int], bytes],
+        patience_s: float,
     ) -> None:
         self._database, self._glance = database, glance
         self._now_us = now_us
         self._random = random
+        self._patience_s = patience_s
         self._moved = asyncio.Event()
         self._appended = 0
         self._known: tuple[object, Head] | None = None
@@ -91,7 +100,7 @@ class SQLiteEventStore:
         return head
 
     async def append(self, appends: Sequence[Append]) -> list[Receipt | Refused]:
-        answers = await self._database.run(lambda connection: self._append(connection, appends))
+        answers = await self._in_turn(partial(self._append_now, appends=appends))
         self._appended += 1
         self._wake()
         return answers
@@ -155,6 +164,26 @@ class SQLiteEventStore:
         """Who waits in `changed` looks for itself."""
         self._moved.set()
         self._moved = asyncio.Event()
+
+    async def _in_turn(self, write: Callable[[apsw.Connection], T]) -> T:
+        """Waits for other processes outside the database's thread, so that reads go on meanwhile. Raises StoreBusy."""
+        loop = asyncio.get_running_loop()
+        end, pause = loop.time() + self._patience_s, _FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._database.run(write)
+            except StoreBusy:
+                if loop.time() > end:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, POLL_S)
+
+    def _append_now(self, connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt | Refused]:
+        connection.set_busy_timeout(0)
+        try:
+            return self._append(connection, appends)
+        finally:
+            connection.set_busy_timeout(int(self._patience_s * 1000))
 
     def _append(self, connection: apsw.Connection, appends: Sequence[Append]) -> list[Receipt | Refused]:
         with transaction(connection):

@@ -1,0 +1,270 @@
+"""What goes wrong under a server: it is said by its name, nothing is answered that is not so, and reading goes on."""
+
+import asyncio
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from server.served import PATIENCE_S, Served, make_workspace, serve
+
+from dre.adapters.sqlite.event_store import SQLiteEventStore
+from dre.errors import ServerRunning
+
+DISCONNECTS = int(os.environ.get("DRE_TEST_CAMPAIGN", "200"))
+MONTH = {"evidence": {"retention": "30d"}}
+
+
+async def test_a_ledger_that_another_process_holds_is_said_and_reading_goes_on(recorded: Served) -> None:
+    assert isinstance(recorded.engine.store, SQLiteEventStore)
+    recorded.engine.store._patience_s = 0.2
+    async with held(recorded.folder):
+        for method, path, body in (
+            ("PUT", "/config", MONTH),
+            ("POST", "/verification", {"operationId": recorded.operation}),
+        ):
+            asking = asyncio.create_task(ask(recorded, method, path, body))
+            await asyncio.sleep(0)
+            for reading in ("/operations", f"/operations/{recorded.operation}", "/events", "/evidence", "/audit"):
+                await recorded.get(reading)
+            status, problem, headers = await asking
+            assert status == 503, problem
+            assert (problem["code"], headers["Retry-After"]) == ("store_busy", "1")
+        assert not (recorded.folder / ".dre" / "config.json").exists()
+    assert (await ask(recorded, "PUT", "/config", MONTH))[0] == 200
+
+
+HOLDING = """
+import sqlite3, sys
+other = sqlite3.connect(".dre/ledger.db", isolation_level=None)
+other.execute("begin immediate")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@asynccontextmanager
+async def held(folder: Path) -> AsyncIterator[None]:
+    """The ledger, locked by another process."""
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDING, cwd=folder, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert other.stdout is not None
+    assert await other.stdout.readline() == b"held\n"
+    try:
+        yield
+    finally:
+        await other.communicate(b"")
+
+
+async def ask(served: Served, method: str, path: str, body: Any) -> tuple[int, Any, Any]:
+    async with served.http.request(method, served.api + path, json=body) as response:
+        return response.status, await response.json(content_type=None), response.headers
+
+
+async def test_a_second_server_of_a_workspace_is_refused_with_the_address_of_the_first(served: Served) -> None:
+    with pytest.raises(ServerRunning, match=re.escape(f"{served.base} (process {os.getpid()})")):
+        async with serve(served.folder):
+            pass
+    assert await served.get("/health") == {"status": "ok"}
+    assert served.token
+
+
+@pytest.mark.campaign
+async def test_clients_that_leave_at_any_moment_leave_nothing_behind(recorded: Served) -> None:
+    """A whole campaign: `DRE_TEST_CAMPAIGN=20000 pytest -m campaign tests/server/test_trouble.py --timeout 0`."""
+    found = await recorded.get(f"/operations/{recorded.operation}/evidence")
+    paths = [
+        "/operations",
+        f"/operations/{recorded.operation}",
+        "/events?proofs=true",
+        "/audit?limit=1",
+        "/health/detailed",
+    ]
+    paths += [f"/evidence/{item['id']}/content" for item in found["items"]]
+    expected = {path: await whole(recorded, path) for path in paths if "health" not in path}
+    await asyncio.sleep(0.1)
+    tasks_before = len(asyncio.all_tasks())
+    for batch in range(0, DISCONNECTS, 50):
+        await asyncio.gather(*(leave(recorded, paths[n % len(paths)], n) for n in range(batch, batch + 50)))
+    async with asyncio.timeout(PATIENCE_S):
+        while len(asyncio.all_tasks()) > tasks_before:  # noqa: ASYNC110 - tasks tell nobody that they are gone
+            await asyncio.sleep(0.02)
+    assert {path: await whole(recorded, path) for path in expected} == expected
+    assert (await recorded.get("/health/detailed"))["status"] == "ok"
+
+
+async def whole(served: Served, path: str) -> bytes:
+    async with served.http.get(served.api + path) as response:
+        assert response.status == 200
+        return await response.read()
+
+
+async def leave(served: Served, path: str, number: int) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    head = (
+        f"GET /api/v1{path} HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nAuthorization: Bearer {served.token}\r\n\r\n"
+    )
+    writer.write(head.encode()[: len(head) if number % 3 else number % len(head)])
+    await asyncio.sleep(number % 7 / 1000)
+    writer.transport.abort() if number % 2 else writer.close()
+
+
+@asynccontextmanager
+async def started(folder: Path, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`dre serve` as people start it."""
+    running = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", "dre", "serve", *words,
+        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
+
+
+async def address(running: asyncio.subprocess.Process) -> str:
+    assert running.stdout is not None
+    base = (await running.stdout.readline()).decode().strip()
+    assert (await running.stdout.readline()).startswith(f"{base}/open/".encode())
+    return base
+
+
+async def lets_in(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def end(running: asyncio.subprocess.Process) -> tuple[int | None, str]:
+    async with asyncio.timeout(PATIENCE_S):
+        _, said = await running.communicate()
+        return running.returncode, said.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_server_that_is_told_to_end_answers_what_it_was_asked_and_ends_well(
+    folder: Path, number: signal.Signals
+) -> None:
+    async with started(folder, "--port", "0") as running:
+        base = await address(running)
+        port = int(base.rpartition(":")[2])
+        token = (folder / ".dre" / "token").read_text().strip()
+        async with held(folder):  # what is asked now waits for this
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            body = b'{"evidence": {"retention": "30d"}}'
+            head = f"PUT /api/v1/config HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n"
+            rest = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+            writer.write((head + rest).encode())
+            assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+            writer.write(body)
+            async with asyncio.timeout(PATIENCE_S):
+                while not list((folder / ".dre").glob("config.json.*")):  # noqa: ASYNC110 - it is being answered
+                    await asyncio.sleep(0.02)
+                running.send_signal(number)
+                while await lets_in(port):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        answer = await reader.read()
+        writer.close()
+        code, said = await end(running)
+    assert b"HTTP/1.1 200 OK" in answer
+    assert b'"30d"' in answer
+    assert code == 0
+    assert "Traceback" not in said
+    assert not (folder / ".dre" / "token").exists()
+    assert (folder / ".dre" / "config.json").exists()
+
+
+async def test_a_port_that_is_taken_is_said(folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        async with started(folder, "--port", str(taken.getsockname()[1])) as running:
+            code, said = await end(running)
+    assert code == 3
+    assert "--port 0" in said
+    assert "Traceback" not in said
+    assert not (folder / ".dre" / "token").exists()
+
+
+async def test_a_second_dre_serve_says_where_the_first_is(served: Served) -> None:
+    async with started(served.folder, "--port", "0") as running:
+        code, said = await end(running)
+    assert code == 3
+    assert served.base in said
+    assert await served.get("/health") == {"status": "ok"}  # and its token is still the one that counts
+
+
+@pytest.mark.parametrize("way", ["removed", "replaced"])
+async def test_a_workspace_that_disappears_ends_its_server_with_a_reason(
+    folder: Path, tmp_path: Path, way: str
+) -> None:
+    async with started(folder, "--port", "0") as running:
+        await address(running)
+        os.rename(folder / ".dre", tmp_path / "aside")
+        if way == "replaced":
+            shutil.copytree(tmp_path / "aside", folder / ".dre", ignore=shutil.ignore_patterns("serving", "token"))
+        code, said = await end(running)
+    assert code == 3
+    assert ("is gone" if way == "removed" else "is another file now") in said
+    assert "Traceback" not in said
+    if way == "removed":
+        assert not (folder / ".dre").exists()
+
+
+async def test_until_it_ends_such_a_server_is_not_ready(served: Served, tmp_path: Path) -> None:
+    os.rename(served.folder / ".dre", tmp_path / "aside")
+    async with served.bare.get(f"{served.base}/readyz") as response:
+        assert (response.status, await response.json()) == (503, {"status": "down"})
+    async with served.bare.get(f"{served.base}/livez") as response:
+        assert response.status == 200
+    os.rename(tmp_path / "aside", served.folder / ".dre")
+    async with served.bare.get(f"{served.base}/readyz") as response:
+        assert response.status == 200
+
+
+async def test_a_full_disk_is_said_and_nothing_is_half_written(folder: Path) -> None:
+    async with started(folder, "--port", "0") as running, aiohttp.ClientSession() as http:
+        base = await address(running)
+        shown = {"Authorization": f"Bearer {(folder / '.dre' / 'token').read_text().strip()}"}
+        unlimited = resource.prlimit(running.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(running.pid, resource.RLIMIT_FSIZE, (0, unlimited[1]))
+        async with http.put(f"{base}/api/v1/config", json=MONTH, headers=shown) as response:
+            problem = await response.json()
+            assert (response.status, problem["code"]) == (507, "store_full"), problem
+        for path in ("/api/v1/events", "/api/v1/config", "/api/v1/health"):
+            async with http.get(base + path, headers=shown) as response:
+                assert response.status == 200
+        resource.prlimit(running.pid, resource.RLIMIT_FSIZE, unlimited)
+        assert not (folder / ".dre" / "config.json").exists()
+        async with http.put(f"{base}/api/v1/config", json=MONTH, headers=shown) as response:
+            assert response.status == 200
+        running.send_signal(signal.SIGTERM)
+        code, _ = await end(running)
+    assert code == 0
+
+
+async def test_a_server_is_found_by_its_port_on_the_other_family_of_addresses_too(tmp_path: Path) -> None:
+    folder = make_workspace(tmp_path / "six")
+    async with started(folder, "--port", "0", "--host", "::1", "--name", "Build.Example") as running:
+        base = await address(running)
+        assert base.startswith("http://[::1]:")
+        async with aiohttp.ClientSession() as http:
+            for host in ("[::1]", "build.example", "localhost"):
+                place = {"Host": f"{host}:{base.rpartition(':')[2]}"}
+                async with http.get(f"{base}/livez", headers=place) as response:
+                    assert response.status == 200
