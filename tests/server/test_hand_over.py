@@ -10,6 +10,7 @@ import pytest
 from server import another_process
 from server.listening import sent, socket
 from server.served import Served
+from server.test_stream import passing
 
 from dre.server.stream import session
 from dre.server.stream.session import MOST_AT_ONCE, MOST_UNSENT
@@ -85,6 +86,25 @@ async def test_a_reader_for_whom_too_much_happened_at_once_is_told_the_rest_from
         transport.resume_reading()
         assert await listener.positions(200) == list(range(2, 202))
     assert served.live.ring.end - served.live.ring.first <= 50
+
+
+async def test_a_reader_that_takes_nothing_of_what_only_passes_is_cut_too(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "STALLED_S", 0.5)
+    served.live.ring._most_entries = 3
+    async with socket(served) as listener:
+        await listener.subscribe(channels=["logs"])
+        [told_to] = served.live.broadcast.sessions
+        listener.transport().pause_reading()
+        async with asyncio.timeout(10):
+            while told_to.link.is_open():
+                served.live.broadcast.say(passing("x" * 200_000))
+                assert told_to.link.unsent() <= MOST_UNSENT + MOST_AT_ONCE + 2 * 201_000
+                await asyncio.sleep(0.002)
+        listener.transport().resume_reading()
+        said, code = await listener.until_closed()
+    assert (said[-1]["code"], said[-1]["position"], code) == ("too_slow", 1, 4408)
 
 
 async def rest_of(served: Served, position: int) -> list[int]:

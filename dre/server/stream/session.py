@@ -59,7 +59,7 @@ class Link(Protocol):
 class Session:
     """
     `position`: the last event that was told or passed over. `index`: the ring's next entry for it; None while it is
-    being told history: at first, and again when the ring has gone on without it.
+    being told history: at first, and again when the ring has gone on without it. `_moved_at`: when it last had room.
     """
 
     def __init__(self, link: Link, principal: Principal, wanted: Wanted, position: int, now: float) -> None:
@@ -84,7 +84,8 @@ class Session:
         if self.index is None or not self.link.is_open():
             return True
         if self.index == ring.end:
-            self._moved_at = now
+            if self.link.unsent() <= MOST_UNSENT:
+                self._moved_at = now
             return True
         if self.index < ring.first:
             self.index = None
