@@ -6,6 +6,7 @@ differently (a key that is there twice, a NUL, a number that no double holds) is
 """
 
 import asyncio
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -74,7 +75,7 @@ def check_json(body: bytes) -> None:
 
 def parameters(request: web.Request, kind: type[Value]) -> Value:
     """The query string as that struct; a field that is a list may be there several times. Raises RequestRefused."""
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     names = {msgspec_name: field for field, msgspec_name in _names(kind)}
     found: dict[str, Any] = {}
     for name in dict.fromkeys(request.query):
@@ -125,6 +126,12 @@ def door(request: web.Request) -> Door:
     return Door(uuid4(), request.remote or "", readable.encode("utf-8", "replace").decode())
 
 
+@functools.cache
+def _hints(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+@functools.cache
 def _names(kind: type[msgspec.Struct]) -> Sequence[tuple[str, str]]:
     return [(field.name, field.encode_name) for field in msgspec.structs.fields(kind)]
 
