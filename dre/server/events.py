@@ -17,6 +17,7 @@ from dre.projections.history import Shown, encoded
 from dre.server import answers, paging
 from dre.server.access import PRINCIPAL, may_see
 from dre.server.incoming import parameters
+from dre.server.kept import KEPT
 from dre.server.live import LIVE
 from dre.server.paging import Cursor, Limit, Moment, Page, Position
 from dre.server.routes import Route, api
@@ -47,24 +48,40 @@ class After(msgspec.Struct, frozen=True):
 
 
 async def list_events(request: web.Request) -> web.Response:
-    which = parameters(request, Which)
+    kept, commits = request.app[KEPT], request.app[WORKSPACE].store.commits()
+    asked = (list_events, request.rel_url.raw_query_string, request[PRINCIPAL].projects)
+    found = kept.get(asked, commits)
+    if found is None:
+        which = parameters(request, Which)
+        body = await _page(request, which)
+        if _is_filtered(which):  # by tables, which may be behind
+            return answers.encoded(request, body)
+        found = kept.put(asked, commits, body)
+    return answers.encoded(request, found.body, tag=found.tag)
+
+
+async def _page(request: web.Request, which: Which) -> bytes:
     place = paging.place(which.cursor, After)
     found, goes_on = await _found(request, which, place.position if place else which.after)
     principal = request[PRINCIPAL]
     items = b",".join([encoded(one, proofs=which.proofs) for one in found if may_see(principal, one)])
     following = f'"{paging.cursor(After(found[-1].entry.position))}"' if goes_on and found else "null"
-    return answers.encoded(request, b'{"items":[' + items + b'],"next":' + following.encode() + b"}")
+    return b'{"items":[' + items + b'],"next":' + following.encode() + b"}"
 
 
 async def _found(request: web.Request, which: Which, after: int) -> tuple[Sequence[StoredEvent], bool]:
     """The page, and whether the list goes on."""
-    if any(value is not None for value in (which.stream, which.type, which.actor, which.since, which.until)):
+    if _is_filtered(which):
         return await _filtered(request, which, after)
     store = request.app[WORKSPACE].store
     size = (await store.head()).size
     async for found in store.read(after, size, page=which.limit):  # fewer where their bodies are big
         return found, found[-1].entry.position < size - 1
     return (), False
+
+
+def _is_filtered(which: Which) -> bool:
+    return any(value is not None for value in (which.stream, which.type, which.actor, which.since, which.until))
 
 
 async def _filtered(request: web.Request, which: Which, after: int) -> tuple[Sequence[StoredEvent], bool]:

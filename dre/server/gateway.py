@@ -25,8 +25,8 @@ from dre.server import (
 from dre.server.access import ACCESS, PRINCIPAL, Access, Relation
 from dre.server.health import COUNTED, Counted
 from dre.server.incoming import LARGEST_BODY, no_parameters
+from dre.server.kept import KEPT, Kept
 from dre.server.live import LIVE, Live
-from dre.server.operations import KEPT, Kept
 from dre.server.routes import PREFIX, Media, Route, api
 from dre.server.workspace import WORKSPACE, Workspace
 
@@ -98,12 +98,12 @@ def build_app(workspace: Workspace, access: Access) -> web.Application:
 async def gateway(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    status = 500
-    request.app[SEEN].add(request.protocol)
+    status, app = 500, request.app
+    app[SEEN].add(request.protocol)
     try:
-        access = request.app[ACCESS]
+        access = app[ACCESS]
         access.check_place(request)
-        if request.app[RULES].relation(request.match_info.handler) == "owner":
+        if app[RULES].relation(request.match_info.handler) == "owner":
             request[PRINCIPAL] = access.principal(request)
         if request.match_info.handler in _WITHOUT_QUERY:
             no_parameters(request)

@@ -6,6 +6,7 @@ differently (a key that is there twice, a NUL, a number that no double holds) is
 """
 
 import asyncio
+import functools
 import json
 import math
 import re
@@ -79,7 +80,7 @@ def check_json(body: bytes) -> None:
 
 def parameters(request: web.Request, kind: type[Value]) -> Value:
     """The query string as that struct; a field that is a list may be there several times. Raises RequestRefused."""
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     names = {msgspec_name: field for field, msgspec_name in _names(kind)}
     found: dict[str, Any] = {}
     for name in dict.fromkeys(request.query):
@@ -158,6 +159,12 @@ def _is_list(hint: Any) -> bool:
     return get_origin(hint) in (list, tuple) or any(get_origin(one) in (list, tuple) for one in get_args(hint))
 
 
+@functools.cache
+def _hints(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+@functools.cache
 def _names(kind: type[msgspec.Struct]) -> Sequence[tuple[str, str]]:
     return [(field.name, field.encode_name) for field in msgspec.structs.fields(kind)]
 

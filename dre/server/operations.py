@@ -11,6 +11,7 @@ from dre.projections.operation_detail import Item, OperationDetail, read_operati
 from dre.projections.operations import Asked, OperationRow, OperationSummary, newest, summary
 from dre.server import answers, paging
 from dre.server.incoming import parameters, uuid_in_path
+from dre.server.kept import KEPT
 from dre.server.live import LIVE
 from dre.server.paging import Cursor, Limit, Moment, Page
 from dre.server.routes import Route, api
@@ -18,7 +19,6 @@ from dre.server.workspace import WORKSPACE
 
 Status = Literal["running", "succeeded", "failed", "signaled", "timed_out", "interrupted"]
 Result = Literal["passed", "failed", "inconclusive"]
-_MOST_KEPT = 1000
 
 
 class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,29 +40,6 @@ class Begun(msgspec.Struct, frozen=True):
     id: UUID
 
 
-class Kept:
-    """Answers for as long as nobody has committed anything: they cannot have changed."""
-
-    def __init__(self) -> None:
-        self._true_for: object = None
-        self._answers: dict[UUID, tuple[bytes, str]] = {}
-
-    def get(self, id: UUID, commits: object) -> tuple[bytes, str] | None:
-        if commits != self._true_for or len(self._answers) > _MOST_KEPT:
-            self._true_for, self._answers = commits, {}
-        return self._answers.get(id)
-
-    def put(self, id: UUID, commits: object, body: bytes) -> tuple[bytes, str]:
-        """`commits`: as they were before the answer was made."""
-        answer = body, answers.tag_of(body)
-        if commits == self._true_for:
-            self._answers[id] = answer
-        return answer
-
-
-KEPT: web.AppKey[Kept] = web.AppKey("kept", Kept)
-
-
 async def list_operations(request: web.Request) -> web.Response:
     which = parameters(request, Which)
     begun = paging.place(which.cursor, Begun)
@@ -77,15 +54,14 @@ async def list_operations(request: web.Request) -> web.Response:
 
 
 async def one_operation(request: web.Request) -> web.Response:
-    id = uuid_in_path(request)
     workspace, kept = request.app[WORKSPACE], request.app[KEPT]
     commits = workspace.store.commits()
-    found = kept.get(id, commits)
+    asked = (one_operation, request.match_info["id"])
+    found = kept.get(asked, commits)
     if found is None:
-        detail = await operation_detail(request, id)
-        found = kept.put(id, commits, msgspec.json.encode(detail))
-    body, tag = found
-    return answers.encoded(request, body, tag=tag)
+        detail = await operation_detail(request, uuid_in_path(request))
+        found = kept.put(asked, commits, msgspec.json.encode(detail))
+    return answers.encoded(request, found.body, tag=found.tag)
 
 
 async def evidence_of_operation(request: web.Request) -> web.Response:

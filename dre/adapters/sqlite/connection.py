@@ -127,6 +127,7 @@ class Glance:
     def __init__(self, path: str) -> None:
         self._path = path
         self._connection: apsw.Connection | None = None
+        self._asking: apsw.Cursor | None = None
         self._failed = 0
 
     def version(self) -> int:
@@ -134,9 +135,10 @@ class Glance:
         if self._path == IN_MEMORY:
             return 0  # nobody else can reach it
         try:
-            if self._connection is None:
+            if self._asking is None:
                 self._connection = apsw.Connection(self._path, flags=apsw.SQLITE_OPEN_READONLY)
-            return int(self._connection.execute("pragma data_version").get)
+                self._asking = self._connection.cursor()
+            return int(self._asking.execute("pragma data_version").get)
         except apsw.Error:
             self._failed -= 1
             return self._failed
