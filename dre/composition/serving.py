@@ -96,7 +96,8 @@ async def serving(
         listening = held.enter_context(_listening(host, port))
         number = listening.getsockname()[1]
         hosts = frozenset(place for name in _names(host, names) for place in _places(name.lower(), number))
-        access = Access(actor=engine.actor, token=_new_token(engine), hosts=hosts, port=number)
+        token = held.enter_context(_new_token(engine.dot_dre.within(TOKEN)))
+        access = Access(actor=engine.actor, token=token, hosts=hosts, port=number)
         app = build_app(workspace, access)
         runner = Runner(
             app,
@@ -117,8 +118,6 @@ async def serving(
         finally:
             watching.cancel()
             await runner.cleanup()
-            with contextlib.suppress(OSError):
-                os.unlink(engine.dot_dre.within(TOKEN))
             _write(record, None)
 
 
@@ -171,16 +170,23 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         listening.close()
 
 
-def _new_token(engine: Engine) -> str:
-    """A fresh one for each server: what an earlier one gave out opens nothing."""
+@contextlib.contextmanager
+def _new_token(path: str) -> Iterator[str]:
+    """A fresh one for each server: what an earlier one gave out opens nothing. It goes with its server."""
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    path = engine.dot_dre.within(TOKEN)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     fd = os.open(path, _NEW | os.O_EXCL, 0o600)
     with os.fdopen(fd, "w") as file:
         file.write(token + "\n")
-    return token
+        file.flush()
+        ours = os.fstat(file.fileno())
+        try:
+            yield token
+        finally:
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.lstat(path), ours):
+                    os.unlink(path)
 
 
 def _names(host: str, names: Sequence[str]) -> list[str]:

@@ -217,13 +217,13 @@ async def test_a_workspace_that_disappears_ends_its_server_with_a_reason(
         await address(running)
         os.rename(folder / ".dre", tmp_path / "aside")
         if way == "replaced":
-            shutil.copytree(tmp_path / "aside", folder / ".dre", ignore=shutil.ignore_patterns("serving", "token"))
+            shutil.copytree(tmp_path / "aside", folder / ".dre", ignore=shutil.ignore_patterns("serving"))
         code, said = await end(running)
     assert code == 3
     assert ("is gone" if way == "removed" else "is another file now") in said
     assert "Traceback" not in said
-    if way == "removed":
-        assert not (folder / ".dre").exists()
+    assert (folder / ".dre").exists() == (way == "replaced")
+    assert (folder / ".dre" / "token").exists() == (way == "replaced")  # it is not this server's
 
 
 async def test_until_it_ends_such_a_server_is_not_ready(served: Served, tmp_path: Path) -> None:
