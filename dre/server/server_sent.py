@@ -1,6 +1,7 @@
 """Server-sent events: the same stream for whoever speaks only HTTP; `Last-Event-ID` is the position."""
 
 import asyncio
+import contextlib
 import re
 from typing import Any
 
@@ -99,10 +100,11 @@ async def _serve_events(request: web.Request) -> web.StreamResponse:
     after = checked(asked, head.size, head.generation)
     response = web.StreamResponse(headers={"Content-Type": MEDIA_TYPE})
     response.enable_chunked_encoding()
-    await response.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        await response.prepare(request)
     transport = request.transport
-    if transport is None:
-        return response
+    if transport is None or transport.is_closing():
+        return response  # whoever asked has gone
     link = EventsLink(transport)
     session = Session(link, request[PRINCIPAL], want, after, asyncio.get_running_loop().time())
     listener = Listener(session)

@@ -6,6 +6,7 @@ write whole frames, so they stand well beside what aiohttp itself writes: answer
 """
 
 import asyncio
+import contextlib
 import struct
 from typing import Any, Literal
 from uuid import UUID
@@ -151,10 +152,11 @@ async def serve_socket(request: web.Request) -> web.WebSocketResponse:
         raise StoreBusy(f"{MOST_SESSIONS} listeners are connected already", hint="try again later")
     if not socket.can_prepare(request).ok:
         raise RequestRefused("this is no WebSocket handshake (RFC 6455)")
-    await socket.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        await socket.prepare(request)
     transport = request.transport
-    if transport is None:
-        return socket
+    if transport is None or transport.is_closing():
+        return socket  # whoever asked has gone
     link, allowance = SocketLink(socket, transport), Allowance()
     listener = Listener(request, link)
     live.listeners.add(listener)

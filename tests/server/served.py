@@ -36,6 +36,11 @@ def make_workspace(folder: Path) -> Path:
     return folder
 
 
+def tasks() -> int:
+    """How many there are, apart from those in which the server waits for the next commit: they come and go."""
+    return sum(getattr(task.get_coro(), "__qualname__", "") != "Event.wait" for task in asyncio.all_tasks())
+
+
 class Served:
     """
     `http`: a client that shows the token. `bare`: one that shows nothing. `is_altered`: a test has tampered with the

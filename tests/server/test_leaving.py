@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from server.listening import Socket, by_hand, sent, socket
-from server.served import Served
+from server.served import Served, tasks
 from server.tunnel import tunnel
 
 PATIENCE_S = 15.0
@@ -30,7 +30,7 @@ def standing(served: Served) -> tuple[int, int, int, int]:
     """How many tasks, listeners, sessions and open descriptors (connections have one each) there are."""
     live = served.live
     return (
-        len(asyncio.all_tasks()),
+        tasks(),
         len(live.listeners),
         len(live.broadcast.sessions) + len(live.broadcast._catching_up),
         len(os.listdir("/proc/self/fd")),
