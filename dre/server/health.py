@@ -105,11 +105,11 @@ class _Metrics(Collector):
         self._live, self._counted = live, counted
 
     def collect(self) -> Iterator[Metric]:
-        live = self._live
-        yield GaugeMetricFamily("dre_events", "Events in the ledger, as seen by the stream.", live.ring.position + 1)
-        yield GaugeMetricFamily("dre_listeners", "Connected listeners.", len(live.listeners))
-        yield GaugeMetricFamily("dre_ring_bytes", "Bytes of messages kept for listeners.", live.ring.size_bytes)
-        yield GaugeMetricFamily("dre_followed_events", "Events that the tables show.", live.followed)
+        live, now = self._live, self._live.measured()
+        yield GaugeMetricFamily("dre_events", "Events in the ledger, as seen by the stream.", now.events)
+        yield GaugeMetricFamily("dre_listeners", "Connected listeners.", now.listeners)
+        yield GaugeMetricFamily("dre_ring_bytes", "Bytes of messages kept for listeners.", now.ring_bytes)
+        yield GaugeMetricFamily("dre_followed_events", "Events that the tables show.", now.followed_events)
         up = GaugeMetricFamily("dre_part_up", "1 where a part works, 0.5 degraded, 0 down.", labels=["part"])
         for standing in live.standings.values():
             up.add_metric([standing.name], 1 - _ORDER.index(standing.state) / 2)

@@ -14,16 +14,18 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from dre.domain.ledger import DEFAULT_PROJECT
 from dre.errors import DREError
 from dre.server.access import Access
 from dre.server.running import Running
 from dre.server.stream.broadcast import Broadcast
-from dre.server.stream.ring import Ring, event_entry
+from dre.server.stream.ring import Entry, Ring, event_entry
 from dre.server.stream.session import missing
 from dre.server.workspace import Workspace
 
 SETTLE_S = 2.0
 BEAT_S = 15.0
+MEASURE_S = 5.0
 _POLL_S = 1.0
 _AGAIN_S = 1.0
 _SPOOL_POLL_S = 0.1
@@ -39,6 +41,21 @@ class Standing(msgspec.Struct, frozen=True):
     state: State
     since: int
     error: str | None = None
+
+
+class Measured(msgspec.Struct, frozen=True, rename="camel"):
+    """How much there is. `ringBytes`: of messages kept for listeners. `followedEvents`: what the tables show."""
+
+    at: int
+    events: int
+    followed_events: int
+    listeners: int
+    ring_bytes: int
+
+
+class _MeasuredMessage(msgspec.Struct, frozen=True):
+    type: str
+    data: Measured
 
 
 class Listening(Protocol):
@@ -72,6 +89,7 @@ class Live:
                     ("recording", self._record),
                     ("hearing", self.running_operations.listen),
                     ("stream", self._pulse),
+                    ("metrics", self._measure),
                 )
             ]
             try:
@@ -148,6 +166,26 @@ class Live:
             await asyncio.sleep(BEAT_S)
             self.broadcast.pulse(self._access.is_alive)
             self._fine("stream")
+
+    def measured(self) -> Measured:
+        now = time.time_ns() // 1_000_000
+        return Measured(now, self.ring.position + 1, self.followed, len(self.listeners), self.ring.size_bytes)
+
+    async def _measure(self) -> None:
+        """For the channel `metrics`, while anybody is there to listen."""
+        while True:
+            await asyncio.sleep(MEASURE_S)
+            if self.listeners:
+                message = msgspec.json.encode(_MeasuredMessage("metrics.measured", self.measured()))
+                self.broadcast.say(
+                    Entry(
+                        message=message,
+                        type="metrics.measured",
+                        channel="metrics",
+                        project=DEFAULT_PROJECT,
+                        operation=None,
+                    )
+                )
 
     async def _kept_up(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         while True:

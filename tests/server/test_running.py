@@ -106,3 +106,12 @@ async def test_whoever_names_no_channel_gets_events_alone(served: Served, messag
     await running.communicate()
 
     assert all("position" in seen for seen in messages.seen[1:])
+
+
+async def test_measures_come_to_whoever_asks_for_them(served: Served, messages: Messages) -> None:
+    await subscribe(messages, channels=["metrics"])
+
+    measured = await messages.until("metrics.measured")
+
+    assert measured["data"]["events"] == (await served.engine.store.head()).size
+    assert measured["data"]["listeners"] == 1
