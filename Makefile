@@ -1,7 +1,8 @@
 # The project's two commands are `make run` and `make test`; each first builds what it lacks.
 #
-# They need git, make, Python 3.11 or newer and pip, and nothing else: uv is installed into .tools/ (Debian's
-# Python refuses system-wide installs and may come without venv's own pip), the locked dependencies into .venv/.
+# They need git, make, Python 3.11 or newer and pip: uv is installed into .tools/ (Debian's Python refuses system-wide
+# installs and may come without venv's own pip), the locked dependencies into .venv/. The tests also drive a few programs
+# of the machine's, a browser among them; as root on Debian `make test` installs those that are missing.
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -24,7 +25,7 @@ BENCH := .venv/locked-bench
 DOCS := build/docs-venv/locked
 VENDORED := dre/server/pages/static/vendor
 
-.PHONY: help build run test lint format fuzz-api bench bench-quick docs screens vendor changelog dist audit clean
+.PHONY: help build run test machine lint format fuzz-api bench bench-quick docs screens vendor changelog dist audit clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +36,11 @@ build: $(VENV) ## Make .venv/ with .venv/bin/dre, byte-compiled
 run: build ## Record a first operation in build/demo, prove its history, serve it on PORT until Ctrl-C
 	@sh examples/first-run.sh $(PORT)
 
-test: lint ## Build, then check style, types and import contracts, then run every test
+test: machine lint ## Build, then check style, types and import contracts, then run every test
 	$(BIN)/python -m pytest -n $(TEST_JOBS) $(TEST_ARGS)
+
+machine: ## Install what the tests drive, as root on Debian; elsewhere name what is missing
+	@bash .ci/machine
 
 lint: build ## Style, format, types and import contracts
 	$(BIN)/ruff check
