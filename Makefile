@@ -59,7 +59,7 @@ fuzz-api: build ## Hold the REST API against its OpenAPI document with thousands
 bench: build $(BENCH) ## Measure against the named peers, in full
 	@set -e; for bench in $(BENCHES); do $(BIN)/python bench/$$bench.py; done
 
-bench-quick: build $(BENCH) ## The same in less than three minutes
+bench-quick: build $(BENCH) ## The same in less than four minutes
 	@set -e; for bench in $(BENCHES); do $(BIN)/python bench/$$bench.py --quick; done
 
 docs: $(DOCS) ## Build the documentation into build/site; a broken link fails

@@ -25,10 +25,13 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Detailed(msgspec.Struct, frozen=True):
-    """`parts`: each with its state, since when, and the code of its last error."""
+    """
+    `events`: how many the ledger holds, null where it cannot be asked. `parts`: each with its state, since when, and
+    the code of its last error.
+    """
 
     status: State
-    events: int
+    events: int | None
     listeners: int
     parts: list[Standing]
 
@@ -60,8 +63,11 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def detailed(request: web.Request) -> web.Response:
     parts = await standings(request.app)
-    live = request.app[LIVE]
-    return answers.as_json(request, Detailed(_worst(parts), live.ring.position + 1, len(live.listeners), parts))
+    try:
+        events = (await request.app[WORKSPACE].store.head()).size
+    except DREError:
+        events = None
+    return answers.as_json(request, Detailed(_worst(parts), events, len(request.app[LIVE].listeners), parts))
 
 
 async def metrics(request: web.Request) -> web.Response:

@@ -112,6 +112,10 @@ class Live:
                 while self.followed < size:
                     await self._moved.wait()
 
+    def has_followed(self, commits: object) -> bool:
+        """Whether the tables show everything up to there: what they say then is true for as long as nobody commits."""
+        return commits == self._followed_commits
+
     async def _begin(self) -> None:
         """The stream begins at the head: what is older is read from history."""
         head = await self._workspace.store.head()
@@ -139,7 +143,7 @@ class Live:
             commits = store.commits()
             size = (await store.head()).size
             parked = await self._workspace.following.catch_up()
-            self._followed_commits, self.followed = commits, size
+            self._followed_commits, self.followed = None if parked else commits, size
             moved, self._moved = self._moved, asyncio.Event()
             moved.set()
             if parked:

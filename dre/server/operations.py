@@ -59,8 +59,10 @@ async def one_operation(request: web.Request) -> web.Response:
     asked = (one_operation, request.match_info["id"])
     found = kept.get(asked, commits)
     if found is None:
-        detail = await operation_detail(request, uuid_in_path(request))
-        found = kept.put(asked, commits, msgspec.json.encode(detail))
+        body = msgspec.json.encode(await operation_detail(request, uuid_in_path(request)))
+        if not request.app[LIVE].has_followed(commits):
+            return answers.encoded(request, body)
+        found = kept.put(asked, commits, body)
     return answers.encoded(request, found.body, tag=found.tag)
 
 

@@ -57,10 +57,15 @@ class Broadcast:
         self.tick()
 
     def tick(self) -> None:
-        """Tells it now, or as soon as the last telling was long enough ago."""
-        if self._due is None and self.sessions:
+        """Tells it now, or as soon as the last telling was long enough ago; those behind keep nobody waiting."""
+        if self.sessions:
             loop = asyncio.get_running_loop()
-            self._due = loop.call_at(max(self._next_at, loop.time()), self._tell)
+            at = max(self._next_at, loop.time())
+            if self._due is not None and self._due.when() > at:
+                self._due.cancel()
+                self._due = None
+            if self._due is None:
+                self._due = loop.call_at(at, self._tell)
 
     def _tell(self) -> None:
         loop = asyncio.get_running_loop()
