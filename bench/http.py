@@ -196,8 +196,8 @@ class Committer:
         self._store = runner.run(self._opened.__aenter__())
 
     def commit(self) -> None:
-        stream = f"default/bench-{uuid4()}"
-        self._runner.run(self._store.append([Append(self._actor, (NewEvent(uuid4(), stream, "bench.noted", b"{}"),))]))
+        event = NewEvent(uuid4(), f"default/bench-{uuid4()}", "bench.noted", b'{"meta":{"schema":1}}')
+        self._runner.run(self._store.append([Append(self._actor, (event,))]))
 
     def close(self) -> None:
         self._runner.run(self._opened.__aexit__(None, None, None))
@@ -286,6 +286,8 @@ def run(folder: str, *, quick: bool) -> tuple[list[dict[str, Any]], str]:
         time.sleep(idle_s)
         wake, asleep = ((one.cpu_s() - cpu) / idle_s * 60e3 for one, cpu in zip((serving, nothing), began, strict=True))
         committer.close()
+        health = Asker(port, shows, 1).ask("/api/v1/health")[0].body
+        assert json.loads(health)["status"] == "ok", health
     cpu = {name: statistics.median(each) for name, each in costs.items()}
     apart = cpu["operation.committed"] * CONNECTIONS - cpu["commit"]
     note = (
