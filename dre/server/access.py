@@ -109,9 +109,7 @@ class Access:
             raise Unauthenticated("the token is not this server's", hint="it lies in .dre/token")
         cookie = request.cookies.get(self.cookie)
         if cookie is None:
-            raise Unauthenticated(
-                "nobody who may ask: no token", hint="send Authorization: Bearer with what lies in .dre/token"
-            )
+            raise Unauthenticated("no token was shown", hint="send Authorization: Bearer with what lies in .dre/token")
         if not self.is_alive(cookie):
             raise Unauthenticated("this session is over", hint="open the address that dre serve prints")
         is_reading = request.method in _READING and request.headers.get("Upgrade") is None
