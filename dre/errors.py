@@ -23,7 +23,7 @@ Every error DRE raises on purpose, in one tree.
     ├── SpoolRefused                    spool_refused         3   a recording that cannot become events
     ├── KeyRefused                      key_refused           3   a key file that others could have read or changed
     ├── RequestRefused              request_refused       2   a request that cannot be understood
-    │   ├── Unauthenticated         unauthenticated       3   nobody who may ask: no token, or a wrong one
+    │   ├── Unauthenticated         unauthenticated       3   not let in: no token, or a wrong one
     │   ├── Forbidden               forbidden             3   from a page or a place that may not ask
     │   ├── Misdirected             misdirected           3   asked by a name that is not this server's
     │   ├── TooLarge                too_large             2   more than this door takes

@@ -42,7 +42,13 @@ class _Shown(Protocol):
 @a_command(
     "events",
     short_help="the raw history, live with --follow",
-    examples=["dre events", "dre events --after 17 --json", "dre events --follow", "dre events --proofs --json"],
+    examples=[
+        "dre events",
+        "dre events --after 17 --json",
+        "dre events --follow",
+        "dre events --proofs --json",
+        "dre events --follow --server http://127.0.0.1:8420",
+    ],
 )
 @click.option(
     "--after", type=click.IntRange(-1), default=-1, metavar="N", help="Those after position N (the first is 0)."

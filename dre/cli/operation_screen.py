@@ -75,7 +75,8 @@ def _item(item: Item) -> str:
 
 def _record(place: Place) -> str:
     intact = "intact" if not place.altered else "NOT intact"
-    return f"events {place.first}-{place.last} of {place.events}, {intact} · assurance {telling.ASSURANCE}"
+    events = f"event {place.first}" if place.first == place.last else f"events {place.first}-{place.last}"
+    return f"{events} of {place.events}, {intact} · assurance {telling.ASSURANCE}"
 
 
 def _wrapped(screen: Screen, items: Sequence[str], between: str = "   ") -> list[str]:

@@ -24,6 +24,7 @@ So `dre verify && ./deploy.sh` deploys only what was verified and passed.
 
 dre wrap: the command's own status, or death by the same signal. Beside it:
 
+    2  dre wrap's own options make no sense; nothing was run
   124  the time given with --timeout is over
   125  refused before the start, which happens only with --strict
   126  the command was found but could not be run

@@ -21,6 +21,9 @@ def told(asked: Asked, work: Callable[[], int]) -> int:
         return done.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        _help(asked, error)
+        return USAGE
     except click.UsageError as error:
         _say(asked, UsageError(error.format_message(), hint=_help_for(error)))
         return USAGE
@@ -41,6 +44,14 @@ def told(asked: Asked, work: Callable[[], int]) -> int:
         _say(asked, DREError(f"unexpected {type(error).__name__}: {error}", hint="dre --debug shows where; report it"))
         _trace(asked)
         return UNKNOWN
+
+
+def _help(asked: Asked, error: click.exceptions.NoArgsIsHelpError) -> None:
+    """Whoever types `dre` alone asks what there is; the text is ours, so its lines stay lines."""
+    if asked.json:
+        _say(asked, UsageError("Missing command.", hint=_help_for(error)))
+        return
+    sys.stderr.write(error.format_message() + "\n")
 
 
 def _help_for(error: click.UsageError) -> str | None:

@@ -165,7 +165,8 @@ class Client:
                 yield event
 
     def token(self) -> str:
-        return self._token if isinstance(self._token, str) else self._token()
+        """Without the line end of the file that it lies in."""
+        return (self._token if isinstance(self._token, str) else self._token()).strip()
 
     def http(self) -> aiohttp.ClientSession:
         if self._http is None:

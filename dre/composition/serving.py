@@ -97,7 +97,8 @@ async def serving(
         number = listening.getsockname()[1]
         hosts = frozenset(place for name in _names(host, names) for place in _places(name.lower(), number))
         token = held.enter_context(_new_token(engine.dot_dre.within(TOKEN)))
-        access = Access(actor=engine.actor, token=token, hosts=hosts, port=number)
+        proxied = frozenset(name.lower() for name in names)
+        access = Access(actor=engine.actor, token=token, hosts=hosts, port=number, proxied=proxied)
         app = build_app(workspace, access)
         runner = Runner(
             app,

@@ -47,15 +47,23 @@ class _Session:
 class Access:
     """
     `token`: what programs show. `hosts`: the names (with port) by which this server may be asked, so that a foreign
-    name that resolves to this machine (DNS rebinding) is none.
+    name that resolves to this machine (DNS rebinding) is none. `proxied`: those of a proxy with TLS, which passes on
+    the name that it is asked by, and whose pages are https.
     """
 
     def __init__(
-        self, *, actor: str, token: str, hosts: frozenset[str], port: int, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        actor: str,
+        token: str,
+        hosts: frozenset[str],
+        port: int,
+        proxied: frozenset[str] = frozenset(),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._actor, self._token, self._clock = actor, token, clock
-        self.hosts = hosts
-        self.origins = frozenset(f"http://{host}" for host in hosts)
+        self.hosts = hosts | proxied
+        self.origins = frozenset(f"http://{host}" for host in hosts) | {f"https://{host}" for host in proxied}
         self.cookie = f"dre-{port}"  # browsers keep cookies by host, whatever the port
         self._sessions: dict[str, _Session] = {}
         self._links: list[str] = []
@@ -101,9 +109,7 @@ class Access:
             raise Unauthenticated("the token is not this server's", hint="it lies in .dre/token")
         cookie = request.cookies.get(self.cookie)
         if cookie is None:
-            raise Unauthenticated(
-                "nobody who may ask: no token", hint="send Authorization: Bearer with what lies in .dre/token"
-            )
+            raise Unauthenticated("no token was shown", hint="send Authorization: Bearer with what lies in .dre/token")
         if not self.is_alive(cookie):
             raise Unauthenticated("this session is over", hint="open the address that dre serve prints")
         is_reading = request.method in _READING and request.headers.get("Upgrade") is None

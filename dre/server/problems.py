@@ -42,6 +42,9 @@ STATUS: dict[type[DREError], int] = {
 _CODES = {404: "no_such_route", 405: "method_not_allowed", 413: "too_large", 414: "too_large", 431: "too_large"}
 """Of what the HTTP library refuses by itself."""
 
+_DETAILS = {404: "there is nothing at this address", 405: "not with this method; Allow says with which"}
+"""Its own words are the title once more."""
+
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """RFC 9457. `code` is stable and is what programs read; `hint` says what to do."""
@@ -65,7 +68,8 @@ def problem_of(error: Exception) -> Problem:
             return Problem(_title(status), status, error.code, error.message, error.hint)
         case web.HTTPException():
             status = error.status
-            return Problem(_title(status), status, _CODES.get(status, "request_refused"), error.reason)
+            detail = _DETAILS.get(status, error.reason)
+            return Problem(_title(status), status, _CODES.get(status, "request_refused"), detail)
         case _:
             detail = f"{type(error).__name__}: nothing was changed that was not answered for"
             return Problem(_title(500), 500, "internal", detail, "the server's own log says more")

@@ -138,6 +138,20 @@ def test_usage_that_makes_no_sense_is_one_line_and_2(
     assert "Traceback" not in told.err
 
 
+@pytest.mark.parametrize("name", ["", "config", "ledger", "projections"])
+def test_without_a_command_there_is_the_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.run([*name.split(), "--help"]) == 0
+    helped = capsys.readouterr().out
+    assert commands.run(name.split()) == 2
+    assert capsys.readouterr() == ("", helped)
+
+
+def test_without_a_command_a_program_gets_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.run(["--json", "ledger"]) == 2
+    told = json.loads(capsys.readouterr().err)
+    assert told == {"code": "usage", "message": "Missing command.", "hint": "dre ledger --help"}
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.run(["--version"]) == 0
     name, number = capsys.readouterr().out.split()

@@ -99,6 +99,13 @@ async def test_a_problem_is_the_error_of_its_code(served: Served) -> None:
     assert caught.value.hint is not None
 
 
+async def test_a_token_may_come_with_the_line_end_of_its_file(served: Served) -> None:
+    token = served.folder / ".dre" / "token"
+    for shown in (token.read_text(), token.read_text):
+        async with Client(served.base, shown) as client:
+            await client.operations()
+
+
 @pytest.mark.parametrize("token", ["", "with a\nline end", "wörtlich"])
 async def test_a_token_that_is_none_asks_nobody_else(served: Served, token: str) -> None:
     async with Client(served.base, token) as client:

@@ -268,3 +268,23 @@ async def test_a_server_is_found_by_its_port_on_the_other_family_of_addresses_to
                 place = {"Host": f"{host}:{base.rpartition(':')[2]}"}
                 async with http.get(f"{base}/livez", headers=place) as response:
                     assert response.status == 200
+
+
+async def test_a_proxy_with_tls_passes_on_the_name_that_it_is_asked_by(tmp_path: Path) -> None:
+    folder = make_workspace(tmp_path / "proxied")
+    async with started(folder, "--port", "0", "--name", "DRE.example", "--name", "dre.example:8443") as running:
+        base = await address(running)
+        shown = {"Authorization": f"Bearer {(folder / '.dre' / 'token').read_text().strip()}"}
+        asked_by = {
+            ("dre.example", None): 200,
+            ("dre.example", "https://dre.example"): 200,
+            ("dre.example:8443", "https://dre.example:8443"): 200,
+            ("dre.example", "http://dre.example"): 403,
+            ("127.0.0.1", None): 421,
+            ("other.example", None): 421,
+        }
+        async with aiohttp.ClientSession() as http:
+            for (host, origin), status in asked_by.items():
+                place = {"Host": host} | ({"Origin": origin} if origin else {})
+                async with http.get(f"{base}/api/v1/config", headers={**shown, **place}) as response:
+                    assert response.status == status, (host, origin)
