@@ -39,7 +39,9 @@ def command(asked: Asked, host: str, port: int, names: tuple[str, ...]) -> None:
 async def _serve(asked: Asked, host: str, port: int, names: tuple[str, ...]) -> None:
     from dre import logs
     from dre.composition.serving import serving, workspace_of
+    from dre.server.accepting import allow_many_descriptors
 
+    allow_many_descriptors()
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

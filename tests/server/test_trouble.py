@@ -280,6 +280,29 @@ def test_a_log_says_how_much_of_it_was_lost_and_where() -> None:
     assert at == 5000
 
 
+async def test_where_no_descriptor_is_left_connections_wait_and_the_log_stays_short(folder: Path) -> None:
+    limit = 64
+    async with started(folder, "--port", "0") as running:
+        port = int((await address(running)).rpartition(":")[2])
+        soft, hard = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (limit, hard))
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2 * limit)]
+        assert running.stderr is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while b"Too many open files" not in await running.stderr.readline():
+                pass
+        for _, writer in idle:
+            writer.close()
+        assert await lets_in(port)
+        async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/livez") as response:
+            assert response.status == 200
+        running.send_signal(signal.SIGTERM)
+        code, said = await end(running)
+    assert code == 0
+    assert said.count("socket.accept()") < 100  # it looks once a second; and 512 may wait
+    assert soft > 1024 or soft == hard
+
+
 async def test_a_full_disk_is_said_and_nothing_is_half_written(folder: Path) -> None:
     async with started(folder, "--port", "0") as running, aiohttp.ClientSession() as http:
         base = await address(running)
