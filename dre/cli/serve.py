@@ -39,25 +39,27 @@ def command(asked: Asked, host: str, port: int, names: tuple[str, ...]) -> None:
 async def _serve(asked: Asked, host: str, port: int, names: tuple[str, ...]) -> None:
     from dre import logs
     from dre.composition.serving import serving, workspace_of
+    from dre.server.accepting import allow_many_descriptors
 
-    logs.set_up()
+    allow_many_descriptors()
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with opened(asked) as engine:
-        workspace = workspace_of(engine, os.environ)
-        async with serving(engine, workspace, host=host, port=port, names=names) as served:
-            if not _is_loopback(host):
-                asked.note(f"{host} can be reached by others, and what goes there is not encrypted")
-            sys.stdout.write(f"{served.base}\n{served.once}\n")
-            sys.stdout.flush()
-            vanished = asyncio.create_task(served.until_vanished(workspace))
-            stopping = asyncio.create_task(stopped.wait())
-            done, waiting = await asyncio.wait((vanished, stopping), return_when=asyncio.FIRST_COMPLETED)
-            for task in waiting:
-                task.cancel()
-            if vanished in done:
-                raise LedgerError(f"{vanished.result()}; the server ends", hint="dre doctor says what is there now")
+    with logs.going_to_stderr():
+        async with opened(asked) as engine:
+            workspace = workspace_of(engine, os.environ)
+            async with serving(engine, workspace, host=host, port=port, names=names) as served:
+                if not _is_loopback(host):
+                    asked.note(f"{host} can be reached by others, and what goes there is not encrypted")
+                sys.stdout.write(f"{served.base}\n{served.once}\n")
+                sys.stdout.flush()
+                vanished = asyncio.create_task(served.until_vanished(workspace))
+                stopping = asyncio.create_task(stopped.wait())
+                done, waiting = await asyncio.wait((vanished, stopping), return_when=asyncio.FIRST_COMPLETED)
+                for task in waiting:
+                    task.cancel()
+                if vanished in done:
+                    raise LedgerError(f"{vanished.result()}; the server ends", hint="dre doctor says what is there now")
 
 
 def _is_loopback(host: str) -> bool:

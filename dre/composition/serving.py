@@ -16,6 +16,7 @@ from aiohttp import web
 from dre.composition import Engine, record_pending
 from dre.composition.configuring import WorkspaceConfiguring
 from dre.errors import ServerRunning
+from dre.server.accepting import Accepting
 from dre.server.access import Access
 from dre.server.connection import Runner
 from dre.server.gateway import SEEN, build_app
@@ -157,7 +158,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         )
     except OSError as error:
         raise ServerRunning(f"--host {host}: {error.strerror}", hint="an address or a name of this machine") from None
-    listening = socket.socket(family, kind, protocol)
+    listening = Accepting(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

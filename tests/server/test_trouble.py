@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from server.served import PATIENCE_S, Served, make_workspace, serve
 
 from dre.adapters.sqlite.event_store import SQLiteEventStore
 from dre.errors import ServerRunning
+from dre.logs import Lines
 
 DISCONNECTS = int(os.environ.get("DRE_TEST_CAMPAIGN", "200"))
 MONTH = {"evidence": {"retention": "30d"}}
@@ -120,11 +122,13 @@ async def leave(served: Served, path: str, number: int) -> None:
 
 
 @asynccontextmanager
-async def started(folder: Path, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def started(
+    folder: Path, *words: str, log: int = asyncio.subprocess.PIPE
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """`dre serve` as people start it."""
     running = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "dre", "serve", *words,
-        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=log,
     )  # fmt: skip
     try:
         yield running
@@ -153,7 +157,7 @@ async def lets_in(port: int) -> bool:
 async def end(running: asyncio.subprocess.Process) -> tuple[int | None, str]:
     async with asyncio.timeout(PATIENCE_S):
         _, said = await running.communicate()
-        return running.returncode, said.decode()
+        return running.returncode, (said or b"").decode()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -235,6 +239,68 @@ async def test_until_it_ends_such_a_server_is_not_ready(served: Served, tmp_path
     os.rename(tmp_path / "aside", served.folder / ".dre")
     async with served.bare.get(f"{served.base}/readyz") as response:
         assert response.status == 200
+
+
+@pytest.mark.parametrize("way", ["gone", "asleep"])
+async def test_a_log_that_nobody_takes_costs_no_answer(folder: Path, way: str) -> None:
+    taken, given = os.pipe()
+    async with started(folder, "--port", "0", log=given) as running, aiohttp.ClientSession() as http:
+        os.close(given)
+        base = await address(running)
+        shown = {"Authorization": f"Bearer {(folder / '.dre' / 'token').read_text().strip()}"}
+        if way == "gone":
+            os.close(taken)
+        for _ in range(1 if way == "gone" else 3000):  # what is refused is logged, and a pipe holds 64 KiB
+            async with http.get(f"{base}/api/v1/events") as response:
+                assert response.status == 401
+        async with http.put(f"{base}/api/v1/config", json=MONTH, headers=shown) as response:
+            assert response.status == 200
+        running.send_signal(signal.SIGTERM)
+        code, _ = await end(running)
+    assert code == 0
+    if way == "asleep":
+        os.close(taken)
+
+
+def test_a_log_says_how_much_of_it_was_lost_and_where() -> None:
+    taken, given = os.pipe()
+    lines = Lines(given)
+    for number in range(5000):  # a pipe holds 64 KiB
+        lines.write(f"{number} {'x' * 200}\n")
+    with os.fdopen(taken) as log, ThreadPoolExecutor(1) as reading:
+        whole = reading.submit(log.readlines)
+        lines.end()
+        os.close(given)
+        at = 0
+        for line in whole.result():
+            first, _, said = line.partition(" ")
+            is_gap = "were lost here" in said
+            assert is_gap or first == str(at)
+            at += int(first) if is_gap else 1
+    assert at == 5000
+
+
+async def test_where_no_descriptor_is_left_connections_wait_and_the_log_stays_short(folder: Path) -> None:
+    limit = 64
+    async with started(folder, "--port", "0") as running:
+        port = int((await address(running)).rpartition(":")[2])
+        soft, hard = resource.prlimit(running.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (limit, hard))
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2 * limit)]
+        assert running.stderr is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while b"Too many open files" not in await running.stderr.readline():
+                pass
+        for _, writer in idle:
+            writer.close()
+        assert await lets_in(port)
+        async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/livez") as response:
+            assert response.status == 200
+        running.send_signal(signal.SIGTERM)
+        code, said = await end(running)
+    assert code == 0
+    assert said.count("socket.accept()") < 100  # it looks once a second; and 512 may wait
+    assert soft > 1024 or soft == hard
 
 
 async def test_a_full_disk_is_said_and_nothing_is_half_written(folder: Path) -> None:
