@@ -51,8 +51,7 @@ async def _serve(asked: Asked, host: str, port: int, names: tuple[str, ...]) -> 
             async with serving(engine, workspace, host=host, port=port, names=names) as served:
                 if not _is_loopback(host):
                     asked.note(f"{host} can be reached by others, and what goes there is not encrypted")
-                sys.stdout.write(f"{served.base}\n{served.once}\n")
-                sys.stdout.flush()
+                _say(asked, served.base, served.once)
                 vanished = asyncio.create_task(served.until_vanished(workspace))
                 stopping = asyncio.create_task(stopped.wait())
                 done, waiting = await asyncio.wait((vanished, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -60,6 +59,16 @@ async def _serve(asked: Asked, host: str, port: int, names: tuple[str, ...]) -> 
                     task.cancel()
                 if vanished in done:
                     raise LedgerError(f"{vanished.result()}; the server ends", hint="dre doctor says what is there now")
+
+
+def _say(asked: Asked, base: str, once: str) -> None:
+    if asked.json:
+        import msgspec
+
+        asked.answer(msgspec.json.encode({"url": base, "open": once}))
+    else:
+        sys.stdout.write(f"{base}\n{once}\n")
+    sys.stdout.flush()
 
 
 def _is_loopback(host: str) -> bool:

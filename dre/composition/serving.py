@@ -24,7 +24,8 @@ from dre.server.workspace import Workspace
 
 TOKEN, SERVING = "token", "serving"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
+"""All addresses of the machine, and the one of them that is told: nobody can ask by the name of all."""
 _HTTP_PORT = 80
 _BACKLOG = 512
 _DRAIN_S = 10.0
@@ -114,7 +115,7 @@ async def serving(
         watching = asyncio.create_task(_end_the_silent(runner))
         try:
             await web.SockSite(runner, listening, backlog=_BACKLOG).start()
-            base = f"http://{_shown(host)}:{number}"
+            base = f"http://{_shown(_EVERYWHERE.get(host, host))}:{number}"
             _write(record, {"pid": os.getpid(), "url": base})
             yield Serving(base, f"{base}/open/{access.new_link()}", app)
         finally:

@@ -1,6 +1,7 @@
 """What goes wrong under a server: it is said by its name, nothing is answered that is not so, and reading goes on."""
 
 import asyncio
+import json
 import os
 import re
 import resource
@@ -354,3 +355,23 @@ async def test_a_proxy_with_tls_passes_on_the_name_that_it_is_asked_by(tmp_path:
                 place = {"Host": host} | ({"Origin": origin} if origin else {})
                 async with http.get(f"{base}/api/v1/config", headers={**shown, **place}) as response:
                     assert response.status == status, (host, origin)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - what is tried
+async def test_a_server_on_all_addresses_tells_one_by_which_it_answers(tmp_path: Path, host: str) -> None:
+    folder = make_workspace(tmp_path / "everywhere")
+    async with started(folder, "--port", "0", "--host", host) as running:
+        base = await address(running)
+        async with aiohttp.ClientSession() as http, http.get(f"{base}/livez") as response:
+            assert response.status == 200
+
+
+async def test_with_json_its_addresses_are_an_object(tmp_path: Path) -> None:
+    folder = make_workspace(tmp_path / "json")
+    async with started(folder, "--port", "0", "--json") as running, aiohttp.ClientSession() as http:
+        assert running.stdout is not None
+        told = json.loads(await running.stdout.readline())
+        assert set(told) == {"url", "open"}
+        for url in told.values():
+            async with http.get(url) as response:
+                assert response.status == (401 if url == told["url"] else 200)
