@@ -54,13 +54,20 @@ def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
     """The engine's parts, as the doors know them."""
     configuring = WorkspaceConfiguring(engine, environment)
     opened = os.stat(engine.dot_dre.ledger)
+    longest = opened.st_size
 
     def vanished() -> str | None:
+        nonlocal longest
         try:
             found = os.stat(engine.dot_dre.ledger)
         except OSError:
             return f"{engine.dot_dre.path} is gone"
-        return None if os.path.samestat(found, opened) else f"{engine.dot_dre.ledger} is another file now"
+        if not os.path.samestat(found, opened):
+            return f"{engine.dot_dre.ledger} is another file now"
+        if found.st_size < longest:  # what SQLite still has in its log and its memory hides that for a long while
+            return f"{engine.dot_dre.ledger} was cut: it is shorter than it was"
+        longest = found.st_size
+        return None
 
     async def record() -> object:
         return await record_pending(engine, configured=configuring.now)

@@ -230,6 +230,19 @@ async def test_a_workspace_that_disappears_ends_its_server_with_a_reason(
     assert (folder / ".dre" / "token").exists() == (way == "replaced")  # it is not this server's
 
 
+async def test_a_ledger_that_is_cut_ends_its_server_with_a_reason(folder: Path) -> None:
+    async with started(folder, "--port", "0") as running, aiohttp.ClientSession() as http:
+        base = await address(running)
+        shown = {"Authorization": f"Bearer {(folder / '.dre' / 'token').read_text().strip()}"}
+        async with http.put(f"{base}/api/v1/config", json=MONTH, headers=shown) as response:
+            assert response.status == 200  # now the newest pages are in SQLite's log, where they can still be read
+        os.truncate(folder / ".dre" / "ledger.db", 0)
+        code, said = await end(running)
+    assert code == 3
+    assert "was cut" in said
+    assert "Traceback" not in said
+
+
 async def test_until_it_ends_such_a_server_is_not_ready(served: Served, tmp_path: Path) -> None:
     os.rename(served.folder / ".dre", tmp_path / "aside")
     async with served.bare.get(f"{served.base}/readyz") as response:
