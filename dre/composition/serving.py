@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import socket
+import stat
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
@@ -15,7 +16,7 @@ from aiohttp import web
 
 from dre.composition import Engine, record_pending
 from dre.composition.configuring import WorkspaceConfiguring
-from dre.errors import ServerRunning
+from dre.errors import ServerRunning, WorkspaceRefused
 from dre.server.accepting import Accepting
 from dre.server.access import Access
 from dre.server.connection import Runner
@@ -131,8 +132,10 @@ async def serving(
 
 @contextlib.contextmanager
 def _only_one(path: str) -> Iterator[int]:
-    fd = os.open(path, _NEW, 0o600)
+    fd = os.open(path, _NEW | os.O_NONBLOCK, 0o600)
     try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise WorkspaceRefused(f"{path} is not a regular file", hint="find out who made it; remove it")
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -19,7 +19,7 @@ import pytest
 from server.served import PATIENCE_S, Served, make_workspace, serve
 
 from dre.adapters.sqlite.event_store import SQLiteEventStore
-from dre.errors import ServerRunning
+from dre.errors import ServerRunning, WorkspaceRefused
 from dre.logs import Lines
 
 DISCONNECTS = int(os.environ.get("DRE_TEST_CAMPAIGN", "200"))
@@ -79,6 +79,13 @@ async def test_a_second_server_of_a_workspace_is_refused_with_the_address_of_the
             pass
     assert await served.get("/health") == {"status": "ok"}
     assert served.token
+
+
+async def test_a_pipe_where_a_server_says_that_it_runs_is_named(folder: Path) -> None:
+    os.mkfifo(folder / ".dre" / "serving", 0o600)
+    with pytest.raises(WorkspaceRefused, match="serving is not a regular file"):
+        async with serve(folder):
+            pass
 
 
 @pytest.mark.campaign
