@@ -70,8 +70,9 @@ def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
         longest = found.st_size
         return None
 
-    async def record() -> object:
-        return await record_pending(engine, configured=configuring.now)
+    async def record() -> list[Exception]:
+        found = await record_pending(engine, configured=configuring.now)
+        return [one.error for one in found if one.error is not None]
 
     return Workspace(
         name=os.path.basename(os.path.dirname(engine.dot_dre.path)) or "/",

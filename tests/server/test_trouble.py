@@ -16,9 +16,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from server.served import PATIENCE_S, Served, make_workspace, serve
+from server.served import ORIGIN_OF_THE_PAST, PATIENCE_S, Served, make_workspace, serve
 
 from dre.adapters.sqlite.event_store import SQLiteEventStore
+from dre.domain.ids import uuid7
 from dre.errors import ServerRunning, WorkspaceRefused
 from dre.logs import Lines
 
@@ -79,6 +80,27 @@ async def test_a_second_server_of_a_workspace_is_refused_with_the_address_of_the
             pass
     assert await served.get("/health") == {"status": "ok"}
     assert served.token
+
+
+async def test_a_recording_that_cannot_become_history_is_said_until_somebody_has_looked_at_it(served: Served) -> None:
+    forged = served.folder / ".dre" / "spool" / str(uuid7(ORIGIN_OF_THE_PAST))
+    forged.touch()
+    assert await recording(served, "degraded") == "spool_refused"
+    async with served.bare.get(f"{served.base}/readyz") as response:
+        assert response.status == 200  # others are recorded all the same
+    await served.record("true")
+    forged.unlink()
+    assert await recording(served, "ok") is None
+
+
+async def recording(served: Served, state: str) -> str | None:
+    """The error of that part, once it is so."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            parts = {part["name"]: part for part in (await served.get("/health/detailed"))["parts"]}
+            if "recording" in parts and parts["recording"]["state"] == state:
+                return str(parts["recording"]["error"]) if parts["recording"]["error"] else None
+            await asyncio.sleep(0.02)
 
 
 async def test_a_pipe_where_a_server_says_that_it_runs_is_named(folder: Path) -> None:
