@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import socket
+import stat
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
@@ -15,7 +16,7 @@ from aiohttp import web
 
 from dre.composition import Engine, record_pending
 from dre.composition.configuring import WorkspaceConfiguring
-from dre.errors import ServerRunning
+from dre.errors import ServerRunning, WorkspaceRefused
 from dre.server.accepting import Accepting
 from dre.server.access import Access
 from dre.server.connection import Runner
@@ -55,16 +56,24 @@ def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
     """The engine's parts, as the doors know them."""
     configuring = WorkspaceConfiguring(engine, environment)
     opened = os.stat(engine.dot_dre.ledger)
+    longest = opened.st_size
 
     def vanished() -> str | None:
+        nonlocal longest
         try:
             found = os.stat(engine.dot_dre.ledger)
         except OSError:
             return f"{engine.dot_dre.path} is gone"
-        return None if os.path.samestat(found, opened) else f"{engine.dot_dre.ledger} is another file now"
+        if not os.path.samestat(found, opened):
+            return f"{engine.dot_dre.ledger} is another file now"
+        if found.st_size < longest:  # what SQLite still has in its log and its memory hides that for a long while
+            return f"{engine.dot_dre.ledger} was cut: it is shorter than it was"
+        longest = found.st_size
+        return None
 
-    async def record() -> object:
-        return await record_pending(engine, configured=configuring.now)
+    async def record() -> list[Exception]:
+        found = await record_pending(engine, configured=configuring.now)
+        return [one.error for one in found if one.error is not None]
 
     return Workspace(
         name=os.path.basename(os.path.dirname(engine.dot_dre.path)) or "/",
@@ -126,8 +135,10 @@ async def serving(
 
 @contextlib.contextmanager
 def _only_one(path: str) -> Iterator[int]:
-    fd = os.open(path, _NEW, 0o600)
+    fd = os.open(path, _NEW | os.O_NONBLOCK, 0o600)
     try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise WorkspaceRefused(f"{path} is not a regular file", hint="find out who made it; remove it")
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -7,7 +7,7 @@ Each of these is a task that nothing may end: what goes wrong is remembered for 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -158,12 +158,25 @@ class Live:
             self._wrong("recording", self._workspace.blocked.code, "degraded")
             await asyncio.Event().wait()
         loop = asyncio.get_running_loop()
+        named: set[str] = set()
         while True:
             began = loop.time()
-            await self._workspace.record_pending()
-            self._fine("recording")
+            kept_back = await self._workspace.record_pending()
+            self._say_what_is_kept_back(kept_back, named)
             # a long journal of a command that still runs is read again each time: never most of the time
             await asyncio.sleep(min(_LONGEST_PAUSE_S, max(_SPOOL_POLL_S, _PAUSE_FACTOR * (loop.time() - began))))
+
+    def _say_what_is_kept_back(self, errors: Sequence[Exception], named: set[str]) -> None:
+        """Each once: it is looked at again all the time, and stays until somebody has looked at it."""
+        for error in errors:
+            if str(error) not in named:
+                self._log.warning("recording_kept_back", error=str(error))
+        named.clear()
+        named.update(map(str, errors))
+        if errors:
+            self._wrong("recording", getattr(errors[0], "code", type(errors[0]).__name__), "degraded")
+        else:
+            self._fine("recording")
 
     async def _pulse(self) -> None:
         while True:

@@ -1,6 +1,6 @@
 """What the doors open onto: the parts of one workspace, handed in, so that no door knows how they are made."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -47,8 +47,8 @@ class Configuring(Protocol):
 
 class Workspace(msgspec.Struct, frozen=True):
     """
-    `name`: what people call it, for titles. `record_pending`: what waits in the spool becomes history.
-    `spools`: the folder that the recorder writes to. `blocked`: why nothing may be recorded here, if so.
+    `name`: what people call it, for titles. `record_pending`: what waits in the spool becomes history; answers why some
+    of it cannot. `spools`: the folder that the recorder writes to. `blocked`: why nothing may be recorded here, if so.
     `vanished`: why the files behind these parts are not the workspace's any more, None as long as they are.
     """
 
@@ -64,7 +64,7 @@ class Workspace(msgspec.Struct, frozen=True):
     spools: str
     secret_patterns: tuple[str, ...]
     blocked: DREError | None
-    record_pending: Callable[[], Awaitable[object]]
+    record_pending: Callable[[], Awaitable[Sequence[Exception]]]
     vanished: Callable[[], str | None]
 
 

@@ -17,10 +17,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from server.served import PATIENCE_S, Served, make_workspace, serve
+from server.served import ORIGIN_OF_THE_PAST, PATIENCE_S, Served, make_workspace, serve
 
 from dre.adapters.sqlite.event_store import SQLiteEventStore
-from dre.errors import ServerRunning
+from dre.domain.ids import uuid7
+from dre.errors import ServerRunning, WorkspaceRefused
 from dre.logs import Lines
 
 DISCONNECTS = int(os.environ.get("DRE_TEST_CAMPAIGN", "200"))
@@ -80,6 +81,34 @@ async def test_a_second_server_of_a_workspace_is_refused_with_the_address_of_the
             pass
     assert await served.get("/health") == {"status": "ok"}
     assert served.token
+
+
+async def test_a_recording_that_cannot_become_history_is_said_until_somebody_has_looked_at_it(served: Served) -> None:
+    forged = served.folder / ".dre" / "spool" / str(uuid7(ORIGIN_OF_THE_PAST))
+    forged.touch()
+    assert await recording(served, "degraded") == "spool_refused"
+    async with served.bare.get(f"{served.base}/readyz") as response:
+        assert response.status == 200  # others are recorded all the same
+    await served.record("true")
+    forged.unlink()
+    assert await recording(served, "ok") is None
+
+
+async def recording(served: Served, state: str) -> str | None:
+    """The error of that part, once it is so."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            parts = {part["name"]: part for part in (await served.get("/health/detailed"))["parts"]}
+            if "recording" in parts and parts["recording"]["state"] == state:
+                return str(parts["recording"]["error"]) if parts["recording"]["error"] else None
+            await asyncio.sleep(0.02)
+
+
+async def test_a_pipe_where_a_server_says_that_it_runs_is_named(folder: Path) -> None:
+    os.mkfifo(folder / ".dre" / "serving", 0o600)
+    with pytest.raises(WorkspaceRefused, match="serving is not a regular file"):
+        async with serve(folder):
+            pass
 
 
 @pytest.mark.campaign
@@ -229,6 +258,19 @@ async def test_a_workspace_that_disappears_ends_its_server_with_a_reason(
     assert "Traceback" not in said
     assert (folder / ".dre").exists() == (way == "replaced")
     assert (folder / ".dre" / "token").exists() == (way == "replaced")  # it is not this server's
+
+
+async def test_a_ledger_that_is_cut_ends_its_server_with_a_reason(folder: Path) -> None:
+    async with started(folder, "--port", "0") as running, aiohttp.ClientSession() as http:
+        base = await address(running)
+        shown = {"Authorization": f"Bearer {(folder / '.dre' / 'token').read_text().strip()}"}
+        async with http.put(f"{base}/api/v1/config", json=MONTH, headers=shown) as response:
+            assert response.status == 200  # now the newest pages are in SQLite's log, where they can still be read
+        os.truncate(folder / ".dre" / "ledger.db", 0)
+        code, said = await end(running)
+    assert code == 3
+    assert "was cut" in said
+    assert "Traceback" not in said
 
 
 async def test_until_it_ends_such_a_server_is_not_ready(served: Served, tmp_path: Path) -> None:
