@@ -62,6 +62,7 @@ class Access:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._actor, self._token, self._clock = actor, token, clock
+        self._owner = Principal(actor)
         self.hosts = hosts | proxied
         self.origins = frozenset(f"http://{host}" for host in hosts) | {f"https://{host}" for host in proxied}
         self.cookie = f"dre-{port}"  # browsers keep cookies by host, whatever the port
@@ -87,8 +88,8 @@ class Access:
 
     def check_place(self, request: web.BaseRequest) -> None:
         """Raises Misdirected, Forbidden: asked by a foreign name, or by a page that is not ours."""
-        named = [host.lower() for host in request.headers.getall("Host", [])]
-        if len(named) != 1 or not self.hosts.issuperset([*named, *_in_target(request)]):
+        named = request.headers.getall("Host", [])
+        if len(named) != 1 or not self.hosts.issuperset(_asked(request, named[0])):
             raise Misdirected(
                 f"this server does not answer to the name {', '.join(named)[:80]!r}",
                 hint="use the address that dre serve printed",
@@ -105,7 +106,7 @@ class Access:
         if shown:
             scheme, _, token = shown[0].partition(" ")
             if len(shown) == 1 and scheme.lower() == "bearer" and _same(token.strip(), self._token):
-                return Principal(self._actor)
+                return self._owner
             raise Unauthenticated("the token is not this server's", hint="it lies in .dre/token")
         cookie = request.cookies.get(self.cookie)
         if cookie is None:
@@ -144,13 +145,13 @@ def _same(shown: str, known: str) -> bool:
     return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), known.encode())
 
 
-def _in_target(request: web.BaseRequest) -> list[str]:
-    """RFC 9112, 3.2.2: a request line may name the server too, and then that is what counts."""
+def _asked(request: web.BaseRequest, host: str) -> tuple[str, ...]:
+    """By which names. RFC 9112, 3.2.2: a request line may name the server too, and then that is what counts."""
     target = request.raw_path
     if target.startswith("/") and not target.startswith("//"):
-        return []
+        return (host.lower(),)
     scheme, _, rest = target.partition("://")
-    return [rest.partition("/")[0].lower() if scheme.lower() == "http" else target]
+    return host.lower(), rest.partition("/")[0].lower() if scheme.lower() == "http" else target
 
 
 def _is_navigation(request: web.BaseRequest) -> bool:

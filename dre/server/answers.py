@@ -17,6 +17,7 @@ HEADERS = {
 }
 """Of every answer, unless it has a stricter or a looser one of its own."""
 
+_OF_JSON = web.Response(headers=HEADERS, content_type="application/json").headers  # made once, copied for each answer
 _TAG_DIGITS = 32
 _ENCODER = msgspec.json.Encoder()
 
@@ -33,7 +34,9 @@ def encoded(request: web.Request, body: bytes, *, status: int = 200, tag: str | 
     tag = tag or tag_of(body)
     if is_known(request, tag):
         return web.Response(status=304, headers={"ETag": tag})
-    return web.Response(body=body, content_type="application/json", headers={"ETag": tag})
+    headers = _OF_JSON.copy()
+    headers["ETag"] = tag
+    return web.Response(body=body, headers=headers)
 
 
 def tag_of(body: bytes) -> str:

@@ -136,6 +136,8 @@ def _count(request: web.Request, status: int) -> None:
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    if response.headers["Server"] == answers.HEADERS["Server"]:
+        return  # it was made with all of them
     for name, value in answers.HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["Server"] = answers.HEADERS["Server"]  # the library has put its own name and version there
