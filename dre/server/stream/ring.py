@@ -12,12 +12,6 @@ from dre.projections.history import encoded
 MOST_ENTRIES = 10_000
 MOST_BYTES = 16 << 20
 
-CHANNELS = (
-    "operations", "evidence", "verification", "claims", "alerts", "audit", "ledger", "metrics", "logs", "progress",
-)  # fmt: skip
-LIVE_CHANNELS = frozenset({"metrics", "logs", "progress"})
-"""These carry messages that are no events: they pass, and are not kept in history."""
-
 _CHANNEL_OF = {
     "operation": "operations",
     "documentation": "operations",
