@@ -1,5 +1,6 @@
 """The composition root: settings become an Engine, a frozen struct of parts that know only their ports."""
 
+import asyncio
 import contextlib
 import os
 import pwd
@@ -44,6 +45,9 @@ from dre.verification import follower as verification
 
 if TYPE_CHECKING:
     from dre.capture.ingest import Ingested
+
+
+_REMEMBERED_AFTER_S = 0.05
 
 
 class Engine(msgspec.Struct, frozen=True):
@@ -121,7 +125,9 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         stack.callback(os.close, folder)
         store = await stack.enter_async_context(open_event_store(found.ledger))
         tables = await stack.enter_async_context(open_table_store(found.within("cache", "tables.db")))
-        appender = Appender(store, lambda entry: _remember(state, found.ledger_id, entry))
+        remembering = _Remembering(state, found.ledger_id)
+        stack.callback(remembering.now)
+        appender = Appender(store, remembering.newest)
         stack.push_async_callback(appender.close)
         actor = state.actor()
         if kept is None and (await store.head()).size == 0:  # an emptied one that was seen here is not begun again
@@ -132,7 +138,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         if blocked is None:
             head = await store.head()
             state.remember(found.ledger_id, KeptHead(head.size, head.prev.hex()))
-            stack.push_async_callback(_leave, appender, store, folder, found.ledger_id, state)
+            stack.push_async_callback(_leave, appender, remembering, store, folder, found.ledger_id, state)
         blobs = FileBlobStore(found.within("evidence"))
         following: list[Follower] = [Projecting(projection, tables) for projection in PROJECTIONS]
         if blocked is None:
@@ -242,14 +248,44 @@ def _settle(found: DotDre, state: StateHome) -> tuple[str, ...]:
     return (f"{found.path} was moved from {found.seen_at}; its history goes on here",)
 
 
-def _remember(state: StateHome, ledger_id: UUID, newest: Entry) -> None:
-    state.remember(ledger_id, KeptHead(newest.position + 1, newest.leaf().hex()))
+class _Remembering:
+    """
+    Keeps the newest head outside the workspace, a moment after it was committed: neither who waits for a commit nor who
+    listens to it waits for that file, and many commits are kept at once. It may be older than the ledger, never newer.
+    """
+
+    def __init__(self, state: StateHome, ledger_id: UUID) -> None:
+        self._state, self._ledger_id = state, ledger_id
+        self._newest: Entry | None = None
+        self._due: asyncio.TimerHandle | None = None
+
+    def newest(self, entry: Entry) -> None:
+        self._newest = entry
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(_REMEMBERED_AFTER_S, self.now)
+
+    def now(self) -> None:
+        """Raises what the state home raises."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        if (entry := self._newest) is not None:
+            self._newest = None
+            self._state.remember(self._ledger_id, KeptHead(entry.position + 1, entry.leaf().hex()))
 
 
-async def _leave(appender: Appender, store: EventStore, folder: int, ledger_id: UUID, state: StateHome) -> None:
+async def _leave(
+    appender: Appender,
+    remembering: _Remembering,
+    store: EventStore,
+    folder: int,
+    ledger_id: UUID,
+    state: StateHome,
+) -> None:
     """So that the next `dre wrap` can tell an older copy, with nothing to read but two lines."""
     await appender.close()
     with contextlib.suppress(DREError):  # nobody leaves the worse for it: the next reader settles it
+        remembering.now()
         size = (await store.head()).size
         state.settle(ledger_id, size, lambda: dot_dre.write_settled(folder, ledger_id, size))
 

@@ -28,6 +28,7 @@ BEAT_S = 15.0
 MEASURE_S = 5.0
 _POLL_S = 1.0
 _AGAIN_S = 1.0
+_FOLLOW_AFTER_S = 0.004
 _SPOOL_POLL_S = 0.1
 _PAUSE_FACTOR, _LONGEST_PAUSE_S = 10, 2.0
 
@@ -140,6 +141,7 @@ class Live:
         """Tables, verdicts, and whatever else reacts to history."""
         store = self._workspace.store
         while True:
+            await asyncio.sleep(_FOLLOW_AFTER_S)  # listeners first; what comes meanwhile is followed at once
             commits = store.commits()
             size = (await store.head()).size
             parked = await self._workspace.following.catch_up()

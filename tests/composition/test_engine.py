@@ -100,11 +100,22 @@ async def test_several_that_open_a_new_one_at_once_agree_on_its_beginning(shop: 
     assert await size_after(shop) == 2
 
 
-async def test_the_newest_head_is_kept_outside(shop: Path) -> None:
+async def test_the_newest_head_is_kept_outside_while_the_ledger_is_open(shop: Path) -> None:
     async with open_engine(settings(shop)) as engine:
         await append(engine, 1)
         head = await engine.store.head()
-        kept = engine.state.head(engine.ledger_id)
+        async with asyncio.timeout(60):
+            while (kept := engine.state.head(engine.ledger_id)) is None or kept.size < head.size:
+                await asyncio.sleep(0.01)
+    assert (kept.size, kept.leaf) == (head.size, head.prev.hex())
+
+
+async def test_who_leaves_at_once_leaves_the_newest_head_behind(shop: Path) -> None:
+    async with open_engine(settings(shop)) as engine:
+        await append(engine, 1)
+        head = await engine.store.head()
+        state, ledger_id = engine.state, engine.ledger_id
+    kept = state.head(ledger_id)
     assert kept is not None
     assert (kept.size, kept.leaf) == (head.size, head.prev.hex())
 
