@@ -105,7 +105,7 @@ async def test_the_newest_head_is_kept_outside_while_the_ledger_is_open(shop: Pa
         await append(engine, 1)
         head = await engine.store.head()
         async with asyncio.timeout(60):
-            while (kept := engine.state.head(engine.ledger_id)) is None or kept.size < head.size:
+            while (kept := engine.state.head(engine.ledger_id)) is None or kept.size < head.size:  # noqa: ASYNC110 - a file
                 await asyncio.sleep(0.01)
     assert (kept.size, kept.leaf) == (head.size, head.prev.hex())
 
