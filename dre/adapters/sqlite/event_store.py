@@ -6,11 +6,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from types import NoneType
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import apsw
+import msgspec
 
 from dre.adapters.sqlite.connection import Database, Glance, transaction
 from dre.adapters.sqlite.schema import make_schema
@@ -24,7 +24,25 @@ from dre.ports.event_store import Append, Receipt, Refused, StoredEvent
 POLL_S = 0.05
 _FIRST_PAUSE_S = 0.001
 PAGE_BYTES = 8 << 20
-UUID_BYTES = 16
+
+class _Row(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """The columns of `_OWN` and the leaf before, as they may be; a damaged file may hold anything anywhere."""
+
+    position: int
+    id: Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+    stream: bytes
+    version: int
+    type: bytes
+    recorded_at_us: int
+    actor: bytes
+    commitment: bytes
+    body_len: int
+    leaf: bytes
+    salt: bytes | None
+    body: bytes | None
+    before: bytes | None
+
+
 
 T = TypeVar("T")
 
@@ -37,12 +55,6 @@ _ROWS = "from event e left join body b on b.position = e.position"
 _COLUMNS = f"{_OWN}, before.leaf {_ROWS} left join event before on before.position = e.position - 1"
 _PAGE = f"{_OWN} {_ROWS} where e.position > ? and e.position < ? order by e.position limit ?"
 _STREAM = f"{_COLUMNS} where e.stream = ? and e.version > ? order by e.version"
-_ROW = (int, bytes, bytes, int, bytes, int, bytes, bytes, int, bytes)
-_ROW_TYPES = frozenset(
-    (*_ROW, *body, before)
-    for body in ((bytes, bytes), (NoneType, NoneType))  # erased
-    for before in (bytes, NoneType)  # the first, and one whose predecessor was taken away
-)
 _FIND = f"{_COLUMNS} where e.id = ?"
 
 
@@ -293,25 +305,26 @@ def _values(entry: Entry, leaf: bytes) -> tuple[int | str | bytes, ...]:
     )
 
 
-def _stored(row: tuple[Any, ...]) -> StoredEvent:
-    if tuple(map(type, row)) not in _ROW_TYPES:  # a damaged file may hold anything anywhere
-        raise LedgerAltered(f"event {row[0]} cannot be read: a column is of the wrong type", position=row[0])
-    position, id, stream, version, tag, recorded_at_us, actor, commitment, body_len, leaf, salt, body, before = row
-    if len(id) != UUID_BYTES:
-        raise LedgerAltered(f"event {position} cannot be read: its id has {len(id)} bytes", position=position)
+def _stored(values: tuple[Any, ...]) -> StoredEvent:
+    try:
+        row = msgspec.convert(values, _Row, builtin_types=(bytes,))
+    except msgspec.ValidationError as error:
+        raise LedgerAltered(f"event {values[0]} cannot be read: {error}", position=values[0]) from None
+    if (row.salt is None) != (row.body is None):
+        raise LedgerAltered(f"event {row.position} cannot be read: half of its body is missing", position=row.position)
     entry = Entry(
-        position=position,
-        prev=before or (b"" if position else GENESIS),
-        event_id=UUID(bytes=id),
-        stream=_name(stream),
-        version=version,
-        type=_name(tag),
-        recorded_at_us=recorded_at_us,
-        actor=_name(actor),
-        commitment=commitment,
-        body_len=body_len,
+        position=row.position,
+        prev=row.before or (b"" if row.position else GENESIS),
+        event_id=msgspec.convert(row.id, UUID),
+        stream=_name(row.stream),
+        version=row.version,
+        type=_name(row.type),
+        recorded_at_us=row.recorded_at_us,
+        actor=_name(row.actor),
+        commitment=row.commitment,
+        body_len=row.body_len,
     )
-    return StoredEvent(entry, leaf, salt, body)
+    return StoredEvent(entry, row.leaf, row.salt, row.body)
 
 
 def _name(stored: bytes) -> str:
