@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from dre.adapters.filesystem import begin
 from dre.adapters.filesystem.state_home import StateHome
@@ -105,6 +106,6 @@ def dre_serve(place: Place) -> Iterator[tuple[Child, int, str, str]]:
     started = Child(DRE, "-C", place.folder, "serve", "--port", "0", environment=place.environment)
     try:
         base, once = started.line(), started.line()
-        yield started, int(base.rpartition(":")[2]), place.token(), once.removeprefix(base)
+        yield started, int(base.rpartition(":")[2]), place.token(), urlsplit(once).path
     finally:
         started.end()

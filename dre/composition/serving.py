@@ -9,7 +9,7 @@ import secrets
 import socket
 import stat
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 from aiohttp import web
@@ -36,6 +36,7 @@ _FIRST_REQUEST_S = 15.0
 _LOOK_S = 1.0
 _NEW = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _TOKEN_BYTES = 32
+_PAGE_NAME_BYTES = 8
 
 
 class Serving(msgspec.Struct, frozen=True):
@@ -106,10 +107,19 @@ async def serving(
         record = held.enter_context(_only_one(engine.dot_dre.within(SERVING)))
         listening = held.enter_context(_listening(host, port))
         number = listening.getsockname()[1]
-        hosts = frozenset(place for name in _names(host, names) for place in _places(name.lower(), number))
+        page = _page_name(host)
+        hosts = _places([page, *_names(host, names)], number)
         token = held.enter_context(_new_token(engine.dot_dre.within(TOKEN)))
         proxied = frozenset(name.lower() for name in names)
-        access = Access(actor=engine.actor, token=token, hosts=hosts, port=number, proxied=proxied)
+        access = Access(
+            actor=engine.actor,
+            token=token,
+            hosts=hosts,
+            port=number,
+            page=f"http://{page}:{number}",
+            shared=_places(_LOOPBACK, number),
+            proxied=proxied,
+        )
         app = build_app(workspace, access)
         runner = Runner(
             app,
@@ -126,7 +136,7 @@ async def serving(
             await web.SockSite(runner, listening, backlog=_BACKLOG).start()
             base = f"http://{_shown(_EVERYWHERE.get(host, host))}:{number}"
             _write(record, {"pid": os.getpid(), "url": base})
-            yield Serving(base, f"{base}/open/{access.new_link()}", app)
+            yield Serving(base, access.new_address(), app)
         finally:
             watching.cancel()
             await runner.cleanup()
@@ -203,14 +213,26 @@ def _new_token(path: str) -> Iterator[str]:
                     os.unlink(path)
 
 
+def _page_name(host: str) -> str:
+    """
+    Browsers keep cookies by name, whatever the port: what another account of this machine serves on another port of
+    127.0.0.1 is sent the cookies of 127.0.0.1. So the pages have a name that nobody else knows. Browsers look for every
+    name under `localhost` on this machine (RFC 6761, 6.3).
+    """
+    if _shown(host).lower() in _LOOPBACK or host in _EVERYWHERE:
+        return f"dre-{secrets.token_hex(_PAGE_NAME_BYTES)}.localhost"
+    return _shown(host)
+
+
 def _names(host: str, names: Sequence[str]) -> list[str]:
     own = [os.uname().nodename] if host in _EVERYWHERE else [_shown(host)]
     return [*_LOOPBACK, *own, *names]
 
 
-def _places(name: str, port: int) -> list[str]:
-    """As a `Host` names it; who asks on port 80 leaves the port out."""
-    return [f"{name}:{port}", *([name] if port == _HTTP_PORT else [])]
+def _places(names: Iterable[str], port: int) -> frozenset[str]:
+    """As a `Host` names them; who asks on port 80 leaves the port out."""
+    found = {name.lower() for name in names}
+    return frozenset(f"{name}:{port}" for name in found) | (found if port == _HTTP_PORT else frozenset())
 
 
 def _shown(host: str) -> str:

@@ -48,7 +48,8 @@ class Access:
     """
     `token`: what programs show. `hosts`: the names (with port) by which this server may be asked, so that a foreign
     name that resolves to this machine (DNS rebinding) is none. `proxied`: those of a proxy with TLS, which passes on
-    the name that it is asked by, and whose pages are https.
+    the name that it is asked by, and whose pages are https. `page`: where a browser of this machine looks. `shared`:
+    those of `hosts` that other accounts' servers have too, on other ports.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class Access:
         token: str,
         hosts: frozenset[str],
         port: int,
+        page: str,
+        shared: frozenset[str] = frozenset(),
         proxied: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -66,21 +69,32 @@ class Access:
         self.hosts = hosts | proxied
         self.origins = frozenset(f"http://{host}" for host in hosts) | {f"https://{host}" for host in proxied}
         self.cookie = f"dre-{port}"  # browsers keep cookies by host, whatever the port
+        self._page, self._shared = page, shared
         self._sessions: dict[str, _Session] = {}
         self._links: list[str] = []
 
-    def new_link(self) -> str:
-        """The secret of a URL that opens a browser's session once."""
+    def new_address(self) -> str:
+        """Opens a browser's session, once."""
         self._links.append(secrets.token_urlsafe(_SECRET_BYTES))
         del self._links[:-_OPEN_LINKS]
-        return self._links[-1]
+        return f"{self._page}/open/{self._links[-1]}"
 
-    def open_session(self, *, link: str | None = None, token: str | None = None) -> str | None:
-        """The value of a new session's cookie, for a link that was not used yet or for the token."""
-        if link is not None and (found := next((one for one in self._links if _same(link, one)), None)):
+    def use_link(self, link: str) -> bool:
+        """Whether it is the end of such an address that was not used yet; it is used now."""
+        found = next((one for one in self._links if _same(link, one)), None)
+        if found is not None:
             self._links.remove(found)
-        elif token is None or not _same(token, self._token):
-            return None
+        return found is not None
+
+    def is_token(self, shown: str) -> bool:
+        return _same(shown, self._token)
+
+    def is_shared(self, request: web.BaseRequest) -> bool:
+        """Whether a cookie that it is given would go to other accounts' servers too."""
+        return (request.host or "").lower() in self._shared
+
+    def new_session(self) -> str:
+        """The value of its cookie."""
         self._forget_old()
         value = secrets.token_urlsafe(_SECRET_BYTES)
         self._sessions[value] = _Session(self._clock())
@@ -105,7 +119,7 @@ class Access:
         shown = request.headers.getall("Authorization", [])
         if shown:
             scheme, _, token = shown[0].partition(" ")
-            if len(shown) == 1 and scheme.lower() == "bearer" and _same(token.strip(), self._token):
+            if len(shown) == 1 and scheme.lower() == "bearer" and self.is_token(token.strip()):
                 return self._owner
             raise Unauthenticated("the token is not this server's", hint="it lies in .dre/token")
         cookie = request.cookies.get(self.cookie)

@@ -43,8 +43,8 @@ def tasks() -> int:
 
 class Served:
     """
-    `http`: a client that shows the token. `bare`: one that shows nothing. `is_altered`: a test has tampered with the
-    history, which is no whole one then.
+    `http`: a client that shows the token. `bare`: one that shows nothing. `page`: where a browser looks. `is_altered`:
+    a test has tampered with the history, which is no whole one then.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Served:
         bare: aiohttp.ClientSession,
     ) -> None:
         self.engine, self.workspace, self.served, self.http, self.bare = engine, workspace, served, http, bare
-        self.base = served.base
+        self.base, self.page = served.base, served.once.partition("/open/")[0]
         self.is_altered = False
         self.operation = ""
 

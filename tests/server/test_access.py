@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiohttp
@@ -209,9 +210,16 @@ async def test_no_answer_invites_other_origins(served: Served) -> None:
                 assert response.headers["Server"] == "dre"
 
 
+def opening(served: Served) -> tuple[str, dict[str, str]]:
+    """The address that opens once, by its name but without a resolver: not each knows names under `localhost`."""
+    once = urlsplit(served.served.once)
+    return served.base + once.path, {"Host": once.netloc}
+
+
 async def opened(served: Served) -> str:
     """A browser's cookie, by the address that opens once."""
-    async with served.bare.get(served.served.once) as response:
+    address, named = opening(served)
+    async with served.bare.get(address, headers=named) as response:
         assert response.status == 200
         cookie = response.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
@@ -225,7 +233,8 @@ async def test_the_address_opens_once_and_its_cookie_reads(served: Served) -> No
     cookie = await opened(served)
     status, _ = await asked(served, "GET", "/api/v1/config", {"Cookie": cookie})
     assert status == 200
-    async with served.bare.get(served.served.once) as response:
+    address, named = opening(served)
+    async with served.bare.get(address, headers=named) as response:
         assert response.status == 401
 
 

@@ -25,6 +25,7 @@ POLL_S = 0.05
 _FIRST_PAUSE_S = 0.001
 PAGE_BYTES = 8 << 20
 
+
 class _Row(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """The columns of `_OWN` and the leaf before, as they may be; a damaged file may hold anything anywhere."""
 
@@ -41,7 +42,6 @@ class _Row(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     salt: bytes | None
     body: bytes | None
     before: bytes | None
-
 
 
 T = TypeVar("T")

@@ -17,27 +17,30 @@ async def by_link(request: web.Request) -> web.Response:
     """Once. Who is in already may follow a used one again, and is given nothing more."""
     access = request.app[ACCESS]
     if request.method == "HEAD":
-        return render(request, "opened.html")  # whoever only looks whether an address answers uses no link up
-    session = access.open_session(link=request.match_info["link"])
-    if session is not None:
-        return _opened(request, session)
+        return render(request, "opened.html", to="/")  # whoever only looks whether an address answers uses no link up
+    if access.use_link(request.match_info["link"]):
+        return _opened(request)
     if access.is_alive(request.cookies.get(access.cookie, "")):
-        return render(request, "opened.html")
+        return render(request, "opened.html", to="/")
     raise Unauthenticated("this address was used before, or is not one of this server's")
 
 
 async def by_token(request: web.Request) -> web.Response:
-    session = request.app[ACCESS].open_session(token=await _token(request))
-    if session is None:
+    """By a name that is not this server's alone, it only leads to where the cookie is safe."""
+    access = request.app[ACCESS]
+    if not access.is_token(await _token(request)):
         raise Unauthenticated("this is not the token of this server")
-    return _opened(request, session)
+    if access.is_shared(request):
+        return render(request, "opened.html", to=access.new_address())
+    return _opened(request)
 
 
-def _opened(request: web.Request, session: str) -> web.Response:
+def _opened(request: web.Request) -> web.Response:
     """Not a redirect: that would go out as part of whatever linked here, and a strict cookie would stay at home."""
-    response = render(request, "opened.html")
+    access = request.app[ACCESS]
+    response = render(request, "opened.html", to="/")
     response.set_cookie(
-        request.app[ACCESS].cookie, session, httponly=True, samesite="Strict", path="/", max_age=LONGEST_S
+        access.cookie, access.new_session(), httponly=True, samesite="Strict", path="/", max_age=LONGEST_S
     )
     return response
 

@@ -29,10 +29,10 @@ async def every_page(visitor: Visitor, facts: Facts, **options: Any) -> list[tup
     pages = [("list", page)]
     for path in ("/?command=nothing", f"/operations/{id}", f"/operations/{id}/output", f"/operations/{id}/check"):
         another = await page.context.new_page()
-        await another.goto(visitor.served.base + path)
+        await another.goto(visitor.served.page + path)
         pages.append((path, another))
     stranger = await visitor.stranger(**options)
-    await stranger.goto(visitor.served.base)
+    await stranger.goto(visitor.served.page)
     visitor.forgive("401")
     return [*pages, ("who is asking", stranger)]
 

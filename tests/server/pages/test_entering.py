@@ -1,7 +1,8 @@
 """Who gets in: a browser with the address that opens once, or with the token; nobody's page but ours."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -25,7 +26,7 @@ async def test_the_cookie_is_for_this_server_alone_and_no_script_reads_it(visito
         True,
         "Strict",
         "/",
-        "127.0.0.1",
+        urlsplit(served.page).hostname,
     )
     assert await page.evaluate("document.cookie") == ""
 
@@ -34,33 +35,34 @@ async def test_an_address_opens_one_browser_once(visitor: Visitor) -> None:
     link = visitor.link
     first = await visitor.stranger()
     await first.goto(link)
-    await first.wait_for_url(f"{visitor.served.base}/")
+    await first.wait_for_url(f"{visitor.served.page}/")
 
     other = await visitor.stranger()
     await other.goto(link)
     await expect(other.locator("h1")).to_have_text("Who is asking?")
-    await other.goto(visitor.served.base)
+    await other.goto(visitor.served.page)
     await expect(other.locator("h1")).to_have_text("Who is asking?")
     visitor.forgive("401")
 
     await first.goto(link)  # whoever is in may come back by it
-    await first.wait_for_url(f"{visitor.served.base}/")
+    await first.wait_for_url(f"{visitor.served.page}/")
     await expect(first.locator("h1")).to_have_text("Operations")
 
 
 async def test_who_only_looks_whether_the_address_answers_does_not_use_it_up(visitor: Visitor, served: Served) -> None:
     link = visitor.link
-    async with served.bare.head(link, headers=HTML) as response:
+    path = link.removeprefix(served.page)
+    async with served.bare.head(served.base + path, headers=HTML) as response:
         assert "Set-Cookie" not in response.headers
 
     page = await visitor.stranger()
     await page.goto(link)
-    await page.wait_for_url(f"{served.base}/")
+    await page.wait_for_url(f"{served.page}/")
 
 
 async def test_the_token_opens_a_browser_too_and_a_wrong_one_does_not(visitor: Visitor, served: Served) -> None:
     page = await visitor.stranger(java_script_enabled=False)
-    await page.goto(served.base)
+    await page.goto(served.page)
     visitor.forgive("401")
     await page.get_by_label("The token").fill("guess")
     await page.get_by_role("button", name="Open").click()
@@ -71,6 +73,48 @@ async def test_the_token_opens_a_browser_too_and_a_wrong_one_does_not(visitor: V
     await page.get_by_role("button", name="Open").click()
 
     await expect(page.locator("h1")).to_have_text("Operations")
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+async def test_the_token_by_a_name_that_others_have_too_leads_to_a_name_that_they_do_not_know(
+    visitor: Visitor, served: Served, name: str
+) -> None:
+    page = await visitor.stranger(java_script_enabled=False)
+    await page.goto(f"http://{name}:{served.port}")
+    visitor.forgive("401")
+    await page.get_by_label("The token").fill(served.token)
+    await page.get_by_role("button", name="Open").click()
+
+    await page.wait_for_url(f"{served.page}/")
+    await expect(page.locator("h1")).to_have_text("Operations")
+    [cookie] = await page.context.cookies()
+    assert cookie["domain"] == urlsplit(served.page).hostname
+
+
+async def test_a_browser_that_knows_no_name_under_localhost_is_let_in_by_the_address_of_the_machine(
+    visitor: Visitor, served: Served
+) -> None:
+    page = await visitor.stranger()
+
+    await page.goto(visitor.link.replace(served.page, served.base))
+
+    await page.wait_for_url(f"{served.base}/")
+    await expect(page.locator("h1")).to_have_text("Operations")
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "dre.localhost"])
+async def test_what_others_serve_on_other_ports_is_sent_no_cookie(visitor: Visitor, name: str) -> None:
+    page = await visitor.visit()
+    sent: list[str | None] = []
+
+    async def note(request: web.Request) -> web.Response:
+        sent.append(request.headers.get("Cookie"))
+        return web.Response(text='<!doctype html><link rel="icon" href="data:,">', content_type="text/html")
+
+    async with foreign_server(note) as port:
+        await page.goto(f"http://{name}:{port}/")
+
+    assert set(sent) == {None}
 
 
 async def test_a_session_that_is_over_is_asked_who_it_is(visitor: Visitor) -> None:
@@ -137,11 +181,14 @@ async function attempt(base, id) {
 </script>"""
 
 
-@asynccontextmanager
-async def foreign_server() -> AsyncIterator[int]:
-    async def page(_request: web.Request) -> web.Response:
-        return web.Response(text=FOREIGN, content_type="text/html")
+async def hostile_page(_request: web.Request) -> web.Response:
+    return web.Response(text=FOREIGN, content_type="text/html")
 
+
+@asynccontextmanager
+async def foreign_server(
+    page: Callable[[web.Request], Awaitable[web.StreamResponse]] = hostile_page,
+) -> AsyncIterator[int]:
     app = web.Application()
     app.router.add_get("/", page)
     runner = web.AppRunner(app, access_log=None)
@@ -167,7 +214,7 @@ async def test_a_foreign_page_in_the_same_browser_gets_nothing(
     id = await facts.run("make treasure")
     size = (await served.engine.store.head()).size
     async with foreign_server() as port:
-        page, tried = await attempts(visitor, f"http://{host}:{port}/", served.base, id)
+        page, tried = await attempts(visitor, f"http://{host}:{port}/", served.page, id)
         await page.close()
 
     assert set(tried.values()) <= {"nothing", "opaque "}, tried

@@ -41,7 +41,7 @@ async def nothing_happened(page: Page) -> None:
 async def watched(visitor: Visitor, path: str) -> Page:
     page = await visitor.visit()
     await page.context.add_init_script("window.attacked = () => (window.wasAttacked = 1 + (window.wasAttacked ?? 0))")
-    await page.goto(visitor.served.base + path)
+    await page.goto(visitor.served.page + path)
     await expect(page.locator("#live")).to_have_text("live")
     return page
 
@@ -71,13 +71,13 @@ async def test_every_hostile_text_in_every_place_is_only_shown(visitor: Visitor,
 
     page = await watched(visitor, "/")
     await nothing_happened(page)
-    await page.goto(f"{visitor.served.base}/operations/{id}")
+    await page.goto(f"{visitor.served.page}/operations/{id}")
     await expect(page.locator("#live")).to_have_text("live")
     await nothing_happened(page)
     await expect(page.locator(".files li")).to_have_count(len(files))
     await expect(page.locator(".output .line")).to_have_count(whole_lines("\n".join(EVERYTHING)) + 1)
     for part in ("output", "check"):
-        await page.goto(f"{visitor.served.base}/operations/{id}/{part}")
+        await page.goto(f"{visitor.served.page}/operations/{id}/{part}")
         await nothing_happened(page)
 
 

@@ -145,7 +145,7 @@ async def test_a_running_command_is_watched_from_its_middle_to_its_end(visitor: 
     arriving = page.locator("#arriving")
     await expect(arriving).to_contain_text("one")
     await expect(arriving).to_contain_text("two")
-    without = await visitor.visit(page.url.removeprefix(served.base), java_script_enabled=False)
+    without = await visitor.visit(page.url.removeprefix(served.page), java_script_enabled=False)
     await expect(without.locator("#arriving")).to_contain_text("one")
 
     (served.folder / "go").touch()

@@ -137,12 +137,12 @@ async def test_an_altered_event_is_said_first_and_by_its_position(
     page = await visitor.visit(java_script_enabled=False)
 
     flip(served, ended, b'"exitCode":1', b'"exitCode":0')
-    await page.goto(f"{served.base}/operations/{id}")
+    await page.goto(f"{served.page}/operations/{id}")
     await expect(page.locator(".headline")).to_have_text("✗ altered")
     await expect(page.locator(".altered")).to_contain_text(f"event {ended}: its body is not what its entry commits to")
 
     flip(served, events[0]["position"], b'"command":', b'"c\xffmmand":')
-    await page.goto(f"{served.base}/operations/{id}")
+    await page.goto(f"{served.page}/operations/{id}")
     await expect(page.locator("main")).to_contain_text(f"Event {events[0]['position']}: its body is not")
     visitor.forgive("500")
     served.is_altered = True

@@ -25,7 +25,7 @@ class Visitor:
     @property
     def link(self) -> str:
         """An address that opens one browser, once."""
-        return f"{self.served.base}/open/{self.served.served.app[ACCESS].new_link()}"
+        return self.served.served.app[ACCESS].new_address()
 
     async def stranger(self, **options: Any) -> Page:
         """A browser of its own that was never here."""
@@ -41,9 +41,9 @@ class Visitor:
         """A browser of its own whose session is open, at this page."""
         page = await self.stranger(**options)
         await page.goto(self.link)
-        await page.wait_for_url(f"{self.served.base}/")
+        await page.wait_for_url(f"{self.served.page}/")
         if path != "/":
-            await page.goto(self.served.base + path)
+            await page.goto(self.served.page + path)
         return page
 
     async def wrap(self, *words: str | bytes) -> None:
