@@ -28,8 +28,8 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -223,15 +223,54 @@ def first_view(port: int, once: str) -> tuple[Asker, int]:
     return browser, page.size + sum(browser.ask(part)[0].size for part in parts)
 
 
-def run(folder: str, *, quick: bool) -> tuple[list[dict[str, Any]], str]:
+class Scene(NamedTuple):
+    """Our server and its rivals, over the same rows. `others`: pages of events that nobody has asked for yet."""
+
+    ours: Server
+    browser: Server
+    fastapi: Server
+    bare: Server
+    committer: Committer
+    transferred: int
+    operation: str
+    operation_bytes: int
+    pages: Sequence[str]
+    others: Iterator[str]
+
+    def commit(self) -> None:
+        """Until the server has followed it."""
+        self.committer.commit()
+        time.sleep(0.12)
+
+    def cost_of_commits(self, commits: int) -> float:
+        began = self.ours.child.cpu_s()
+        for _ in range(commits):
+            self.commit()
+        return (self.ours.child.cpu_s() - began) / commits * 1e6
+
+    def works(self, *, quick: bool) -> dict[str, Callable[[], float]]:
+        """What is measured in each round, in microseconds of CPU per request."""
+        requests, commits = (160, 4) if quick else (400, 10)
+        return {
+            "events.100": lambda: self.ours.cost_us(self.pages, requests),
+            "events.100.first": lambda: self.ours.cost_us(list(islice(self.others, 80)), 80),
+            "fastapi": lambda: self.fastapi.cost_us(self.pages, requests // 2),
+            "operation": lambda: self.ours.cost_us([self.operation], requests * 5),
+            "bare": lambda: self.bare.cost_us([self.operation], requests * 5),
+            "operation.committed": lambda: self.ours.cost_us([self.operation], commits * CONNECTIONS, self.commit),
+            "commit": lambda: self.cost_of_commits(commits),
+            "page": lambda: self.browser.cost_us(["/"], requests // 4),
+        }
+
+
+@contextmanager
+def scene(folder: str) -> Iterator[Scene]:
     place = Place(folder)
     wrap = [DRE, "wrap", "--verify", "sh", "-c", "echo one line"]
     subprocess.run(wrap, cwd=place.folder, env=place.environment, check=True, capture_output=True)
     history = asyncio.run(record(place))
     pages = [f"/api/v1/events?limit={PAGE}&after={history.after + at * PAGE}" for at in range(PAGES)]
     operation = f"/api/v1/operations/{history.operation}"
-    others = iter(f"/api/v1/events?limit={PAGE}&after={history.after + at}" for at in range((PAGES - 1) * PAGE))
-    rounds, requests = (3, 160) if quick else (9, 400)
     with ExitStack() as stack:
         serving, port, token, once = stack.enter_context(dre_serve(place))
         shows = {"Authorization": f"Bearer {token}"}
@@ -244,55 +283,53 @@ def run(folder: str, *, quick: bool) -> tuple[list[dict[str, Any]], str]:
         beside = stack.enter_context(child("bench.rivals", "fastapi", database, token))
         theirs = Server(beside, Asker(beside.hear()["port"], shows))
         nothing = stack.enter_context(child("bench.rivals", "bare", str(len(whole.body))))
-        bare = Server(nothing, Asker(nothing.hear()["port"], shows))
         assert rows_of(theirs, pages) == rows_of(ours, pages)
 
-        runner = stack.enter_context(asyncio.Runner())
-        committer = Committer(runner, place, history.actor)
+        committer = Committer(stack.enter_context(asyncio.Runner()), place, history.actor)
         browser, transferred = first_view(port, once)
-        page = Server(serving, browser)
-
-        def commit_and_wait() -> None:
-            """Until the server has followed it."""
-            committer.commit()
-            time.sleep(0.12)
-
-        def commit_alone() -> float:
-            began = serving.cpu_s()
-            for _ in range(rounds_of_commits):
-                commit_and_wait()
-            return (serving.cpu_s() - began) / rounds_of_commits * 1e6
-
-        rounds_of_commits = 4 if quick else 10
-        works: dict[str, Callable[[], float]] = {
-            "events.100": lambda: ours.cost_us(pages, requests),
-            "events.100.first": lambda: ours.cost_us(list(islice(others, 80)), 80),
-            "fastapi": lambda: theirs.cost_us(pages, requests // 2),
-            "operation": lambda: ours.cost_us([operation], requests * 5),
-            "bare": lambda: bare.cost_us([operation], requests * 5),
-            "operation.committed": lambda: ours.cost_us([operation], rounds_of_commits * CONNECTIONS, commit_and_wait),
-            "commit": commit_alone,
-            "page": lambda: page.cost_us(["/"], requests // 4),
-        }
-        costs: dict[str, list[float]] = {name: [] for name in works}
-        for at in range(rounds + 1):
-            for name, work in works.items() if at % 2 else reversed(works.items()):
-                cost = work()
-                if at:  # the first one warms up
-                    costs[name].append(cost)
-        idle_s = 5 if quick else 60
-        time.sleep(1)
-        began = [one.cpu_s() for one in (serving, nothing)]
-        time.sleep(idle_s)
-        wake, asleep = ((one.cpu_s() - cpu) / idle_s * 60e3 for one, cpu in zip((serving, nothing), began, strict=True))
+        yield Scene(
+            ours,
+            Server(serving, browser),
+            theirs,
+            Server(nothing, Asker(nothing.hear()["port"], shows)),
+            committer,
+            transferred,
+            operation,
+            len(whole.body),
+            pages,
+            iter(f"/api/v1/events?limit={PAGE}&after={history.after + at}" for at in range((PAGES - 1) * PAGE)),
+        )
         committer.close()
         health = Asker(port, shows, 1).ask("/api/v1/health")[0].body
         assert json.loads(health)["status"] == "ok", health
-    cpu = {name: statistics.median(each) for name, each in costs.items()}
+
+
+def median_costs(works: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    costs: dict[str, list[float]] = {name: [] for name in works}
+    for at in range(rounds + 1):
+        for name, work in works.items() if at % 2 else reversed(works.items()):
+            cost = work()
+            if at:  # the first one warms up
+                costs[name].append(cost)
+    return {name: statistics.median(each) for name, each in costs.items()}
+
+
+def idle_ms(*servers: Server, seconds: float) -> list[float]:
+    """CPU of each in a minute in which nobody asks."""
+    time.sleep(1)
+    began = [one.child.cpu_s() for one in servers]
+    time.sleep(seconds)
+    return [(one.child.cpu_s() - cpu) / seconds * 60e3 for one, cpu in zip(servers, began, strict=True)]
+
+
+def run(folder: str, *, quick: bool) -> tuple[list[dict[str, Any]], str]:
+    with scene(folder) as there:
+        cpu = median_costs(there.works(quick=quick), rounds=3 if quick else 9)
+        wake, asleep = idle_ms(there.ours, there.bare, seconds=5 if quick else 60)
     apart = cpu["operation.committed"] * CONNECTIONS - cpu["commit"]
     note = (
-        f"one operation has {len(whole.body)} bytes; following a commit costs {cpu['commit']:.0f} us, which are not in "
-        f"operation.committed ({CONNECTIONS} requests after each)"
+        f"one operation has {there.operation_bytes} bytes; following a commit costs {cpu['commit']:.0f} us, which are "
+        f"not in operation.committed ({CONNECTIONS} requests after each)"
     )
     return [
         compared("events.100", "fastapi", cpu["events.100"], cpu["fastapi"], "us CPU per request"),
@@ -300,7 +337,7 @@ def run(folder: str, *, quick: bool) -> tuple[list[dict[str, Any]], str]:
         compared("operation", "bare", 1e6 / cpu["operation"], 1e6 / cpu["bare"], "requests per CPU second"),
         compared("operation.committed", "bare", apart / CONNECTIONS, cpu["bare"], "us CPU per request"),
         compared("page.cpu", "limit", cpu["page"] / 1e3, 50, "ms CPU per request"),
-        compared("page.bytes", "limit", transferred, 60_000, "bytes"),
+        compared("page.bytes", "limit", there.transferred, 60_000, "bytes"),
         compared("wake", "bare", wake, asleep, "ms CPU per minute"),
     ], note
 

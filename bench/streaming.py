@@ -8,6 +8,7 @@ positions and how long each commit took.
 """
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -73,6 +74,7 @@ async def serve(folder: str) -> None:
     async with open_engine(read_settings(folder, os.environ)) as engine:
         workspace = workspace_of(engine, os.environ)
         async with serving(engine, workspace, host="127.0.0.1", port=0) as served:
+            gc.freeze()
             port = int(served.base.rpartition(":")[2])
             print(json.dumps({"port": port, "actor": engine.actor}), flush=True)
             await Facts(engine.appender, engine.actor).answer_lines()

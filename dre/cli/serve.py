@@ -1,6 +1,7 @@
 """`dre serve`: the doors of this workspace, until Ctrl-C."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -51,6 +52,8 @@ async def _serve(asked: Asked, host: str, port: int, names: tuple[str, ...]) -> 
             async with serving(engine, workspace, host=host, port=port, names=names) as served:
                 if not _is_loopback(host):
                     asked.note(f"{host} can be reached by others, and what goes there is not encrypted")
+                gc.collect()
+                gc.freeze()  # what is here now stays to the end: the collector need not look at it again and again
                 _say(asked, served.base, served.once)
                 vanished = asyncio.create_task(served.until_vanished(workspace))
                 stopping = asyncio.create_task(stopped.wait())

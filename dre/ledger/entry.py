@@ -22,7 +22,7 @@ _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _LINES = 11
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """
     One event as the chain knows it. Times in microseconds since the epoch, as the appender's clock read.
 

@@ -54,7 +54,7 @@ class Refused(msgspec.Struct, frozen=True):
     event_id: UUID | None = None
 
 
-class StoredEvent(msgspec.Struct, frozen=True):
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     """
     A row as it lies in the store. `salt` and `body` are None once the body was erased.
 

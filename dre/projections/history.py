@@ -28,20 +28,12 @@ class Shown(msgspec.Struct, frozen=True, rename="camel"):
     data: msgspec.Raw
 
 
-class Proved(msgspec.Struct, frozen=True, rename="camel"):
+class Proved(Shown, frozen=True, rename="camel"):
     """
     An event with what a verifier needs: `entry` (the eleven lines that are hashed), `salt` (hex) and `body` (the exact
     bytes as a string). Salt and body are null once the body was erased.
     """
 
-    position: int
-    id: UUID
-    stream: str
-    version: int
-    type: str
-    recorded_at: Millis
-    actor: str
-    data: msgspec.Raw
     entry: str
     salt: str | None
     body: Text | None
@@ -62,19 +54,11 @@ def shown(stored: StoredEvent) -> Shown:
 
 
 def proved(stored: StoredEvent) -> Proved:
-    entry = stored.entry
     return Proved(
-        entry.position,
-        entry.event_id,
-        entry.stream,
-        entry.version,
-        entry.type,
-        entry.recorded_at_us // 1000,
-        entry.actor,
-        _data(stored.body),
-        entry.encode().decode("ascii", "backslashreplace"),
-        None if stored.salt is None else stored.salt.hex(),
-        None if stored.body is None else _exact(stored.body),
+        **msgspec.structs.asdict(shown(stored)),
+        entry=stored.entry.encode().decode("ascii", "backslashreplace"),
+        salt=None if stored.salt is None else stored.salt.hex(),
+        body=None if stored.body is None else _exact(stored.body),
     )
 
 

@@ -28,7 +28,8 @@ BEAT_S = 15.0
 MEASURE_S = 5.0
 _POLL_S = 1.0
 _AGAIN_S = 1.0
-_FOLLOW_AFTER_S = 0.004
+_FOLLOW_AFTER_S, _LONGEST_REST_S = 0.004, 0.05
+_REST_FACTOR = 2.0  # a third of the time at most goes into the tables
 _SPOOL_POLL_S = 0.1
 _PAUSE_FACTOR, _LONGEST_PAUSE_S = 10, 2.0
 
@@ -139,9 +140,11 @@ class Live:
 
     async def _follow(self) -> None:
         """Tables, verdicts, and whatever else reacts to history."""
-        store = self._workspace.store
+        store, loop = self._workspace.store, asyncio.get_running_loop()
+        rest = _FOLLOW_AFTER_S
         while True:
-            await asyncio.sleep(_FOLLOW_AFTER_S)  # listeners first; what comes meanwhile is followed at once
+            await asyncio.sleep(rest)  # listeners first; what comes meanwhile is followed at once
+            began = loop.time()
             commits = store.commits()
             size = (await store.head()).size
             parked = await self._workspace.following.catch_up()
@@ -152,6 +155,7 @@ class Live:
                 self._wrong("tables", f"{parked[0].name} is stuck at event {parked[0].position}", "degraded")
             else:
                 self._fine("tables")
+            rest = min(_LONGEST_REST_S, max(_FOLLOW_AFTER_S, _REST_FACTOR * (loop.time() - began)))
             if store.commits() == commits:
                 await store.changed(size, _POLL_S)
 
