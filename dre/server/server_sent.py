@@ -14,7 +14,7 @@ from dre.server.incoming import parameters
 from dre.server.live import LIVE
 from dre.server.stream.session import FAILED, GOING_AWAY, Session
 from dre.server.stream.subscription import Subscribe, wanted
-from dre.server.websocket import GRACE_S, MOST_SESSIONS, checked, in_words, serve_socket, subscribed
+from dre.server.websocket import GRACE_S, MOST_SESSIONS, bound_send_buffer, checked, in_words, serve_socket, subscribed
 from dre.server.workspace import WORKSPACE
 
 MEDIA_TYPE = "text/event-stream"
@@ -105,6 +105,7 @@ async def _serve_events(request: web.Request) -> web.StreamResponse:
     transport = request.transport
     if transport is None or transport.is_closing():
         return response  # whoever asked has gone
+    bound_send_buffer(transport)
     link = EventsLink(transport)
     session = Session(link, request[PRINCIPAL], want, after, asyncio.get_running_loop().time())
     listener = Listener(session)

@@ -8,6 +8,7 @@ write whole frames, so they stand well beside what aiohttp itself writes: answer
 import asyncio
 import contextlib
 import struct
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any, Literal
 from uuid import UUID
 
@@ -29,6 +30,7 @@ LOG = structlog.get_logger("dre")
 LARGEST_MESSAGE = 64 << 10
 HEARTBEAT_S = 20.0
 MOST_SESSIONS = 2000
+SEND_BUFFER = 64 << 10
 A_SECOND, AT_ONCE = 5.0, 20
 """How many messages a listener may send: a listener listens."""
 
@@ -157,6 +159,7 @@ async def serve_socket(request: web.Request) -> web.WebSocketResponse:
     transport = request.transport
     if transport is None or transport.is_closing():
         return socket  # whoever asked has gone
+    bound_send_buffer(transport)
     link, allowance = SocketLink(socket, transport), Allowance()
     listener = Listener(request, link)
     live.listeners.add(listener)
@@ -172,6 +175,11 @@ async def serve_socket(request: web.Request) -> web.WebSocketResponse:
         listener.end()
         live.listeners.discard(listener)
     return socket
+
+
+def bound_send_buffer(transport: asyncio.Transport) -> None:
+    """Else the system keeps megabytes for each listener that does not read, and `unsent` knows nothing of them."""
+    transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER)
 
 
 def checked(asked: Subscribe, size: int, generation: int) -> int:
