@@ -19,6 +19,8 @@ def reasons(detail: OperationDetail) -> Sequence[str]:
         return detail.verdict.reasons
     if detail.status == RUNNING:
         return ["it has not ended yet"]
+    if detail.late_output is None:  # evidence is complete together with the end, or there will be none
+        return [f"{ended(detail)}; there is no evidence to judge"]
     return [f"{ended(detail)}; the verifiers have not judged it yet"]
 
 
