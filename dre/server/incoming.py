@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 
 from dre.domain.events import Door
-from dre.errors import RequestRefused, TooLarge, TooSlow, UnsupportedMedia
+from dre.errors import GoingAway, RequestRefused, TooLarge, TooSlow, UnsupportedMedia
 from dre.server.expected import Expected, expected_of
 
 LARGEST_BODY = 256 << 10
@@ -34,8 +34,42 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # one that 
 Value = TypeVar("Value", bound=msgspec.Struct)
 
 
+class Arriving:
+    """
+    Bodies on their way in. Nothing was begun for them yet, so a server that ends does not wait for them: they may be
+    sent again to the next one.
+    """
+
+    def __init__(self) -> None:
+        self._limits: set[asyncio.Timeout] = set()
+        self._is_over = False
+
+    async def read(self, request: web.Request) -> bytes:
+        """Raises TooSlow, GoingAway."""
+        try:
+            async with asyncio.timeout(0 if self._is_over else BODY_TIMEOUT_S) as limit:
+                self._limits.add(limit)
+                try:
+                    return await request.read()
+                finally:
+                    self._limits.discard(limit)
+        except TimeoutError:
+            if self._is_over:
+                raise GoingAway("the server ends: the body had not arrived", hint="send it again later") from None
+            raise TooSlow(f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s") from None
+
+    def end(self) -> None:
+        """What is not here now is not waited for."""
+        self._is_over = True
+        for limit in self._limits:
+            limit.reschedule(asyncio.get_running_loop().time())
+
+
+ARRIVING: web.AppKey[Arriving] = web.AppKey("arriving", Arriving)
+
+
 async def read_body(request: web.Request) -> bytes:
-    """JSON, checked but not decoded. Raises RequestRefused, TooLarge, TooSlow, UnsupportedMedia."""
+    """JSON, checked but not decoded. Raises RequestRefused, TooLarge, UnsupportedMedia, and what Arriving raises."""
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise UnsupportedMedia("a compressed body is not read here: send it as it is")
     if request.content_type != "application/json":
@@ -43,10 +77,7 @@ async def read_body(request: web.Request) -> bytes:
     if (request.content_length or 0) > LARGEST_BODY:
         raise TooLarge(f"the body is larger than {LARGEST_BODY} bytes")
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            body = await request.read()
-    except TimeoutError:
-        raise TooSlow(f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s") from None
+        body = await request.app[ARRIVING].read(request)
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"the body is larger than {LARGEST_BODY} bytes") from None
     check_json(body)
