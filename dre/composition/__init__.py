@@ -158,6 +158,11 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         )
 
 
+def find_workspace(directory: str, environment: Mapping[str, str]) -> DotDre:
+    """The `.dre/` that the directory is in, without opening it. Raises what `open_engine` raises of the folder."""
+    return _find(directory, StateHome(state_home(environment)))[0]
+
+
 async def look_at_history(directory: str, environment: Mapping[str, str]) -> DREError | None:
     """
     Why the history here is not the one that this machine has seen, or may not be used, for commands that read nothing
@@ -320,4 +325,4 @@ def _login() -> str:
         return str(os.geteuid())
 
 
-__all__ = ["Engine", "look_at_history", "open_engine", "read_settings", "state_home"]
+__all__ = ["Engine", "find_workspace", "look_at_history", "open_engine", "read_settings", "state_home"]
