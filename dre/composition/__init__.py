@@ -233,8 +233,9 @@ async def _behind(store: EventStore, found: DotDre, kept: KeptHead | None) -> Le
         return None
     head = await store.head()
     if head.size < kept.size:
+        what = "it is an older copy" if head.size else "its ledger.db was emptied"
         return LedgerBehind(
-            f"{found.path} holds {head.size} events, but this machine has seen {kept.size}: it is an older copy",
+            f"{found.path} holds {head.size} events, but this machine has seen {kept.size}: {what}",
             hint="put the newer one back; until then nothing is recorded here and recordings wait",
         )
     async for page in store.read(kept.size - 2, kept.size):
