@@ -32,6 +32,7 @@ Every error DRE raises on purpose, in one tree.
     │   ├── TooSlow                 too_slow              3   a request that took too long to arrive
     │   ├── Conflict                conflict              2   an idempotency key that stands for something else
     │   └── NotBuilt                not_built             3   part of the design, and not there yet
+    ├── GoingAway                   going_away            3   the server ends, and what was asked had not arrived
     ├── ServerRunning               server_running        3   another server has this workspace, or its port
     ├── ServerUnreachable           server_unreachable    3   the server that was asked does not answer as one
     ├── StoreBusy                       store_busy            3   another process held a database for too long
@@ -214,6 +215,10 @@ class Conflict(RequestRefused):
 class NotBuilt(RequestRefused):
     code = "not_built"
     exit_status = 3
+
+
+class GoingAway(DREError):
+    code = "going_away"
 
 
 class ServerRunning(DREError):

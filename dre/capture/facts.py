@@ -125,6 +125,19 @@ def ended_fact(
     )
 
 
+def unrecorded_end(started: OperationStarted) -> OperationInterrupted:
+    """Of an operation whose start is history, and whose recording cannot become any."""
+    return OperationInterrupted(
+        operation_id=started.id,
+        reason="its recording was damaged or forged before it could be recorded; how it ended is not known",
+        last_seen_at=started.timestamp,
+        exit_code=None,
+        signal=None,
+        usage=None,
+        tree_after=None,
+    )
+
+
 def why_interrupted(recording: Recording) -> str:
     if recording.machine_stopped:
         return "the machine stopped while it was recorded"

@@ -12,7 +12,7 @@ import msgspec
 from dre.application.execute import Appender, execute, read_stream
 from dre.capture import needles, observed
 from dre.capture.evidence import Kept, gather, keep, late_output
-from dre.capture.facts import Described, describe, ended_fact, ended_wall_ns
+from dre.capture.facts import Described, describe, ended_fact, ended_wall_ns, unrecorded_end
 from dre.capture.fitting import fitting_observations
 from dre.capture.journal import read_late, read_recording, this_boot
 from dre.capture.neighbours import beside, find_neighbours, is_needed, later_tree
@@ -102,17 +102,42 @@ async def ingest_one(
 
 async def _ingest(home: Spools, id: UUID, into: Into, rules: Rules) -> Ingested:
     try:
-        spool = home.open(id)
-        if spool is None:
-            return await _gone(id, into)
+        is_over = not home.is_alive(
+            id
+        )  # asked first: what a recorder leaves that ends in between is read the next time
         try:
-            return await _Ingest(home, spool, into, rules).run() if spool.lock() else Ingested(id, "busy")
-        finally:
-            spool.close()
-    except SpoolRefused as error:
-        return Ingested(id, "refused", error=error)
+            return await _take(home, id, into, rules)
+        except SpoolRefused as error:
+            return Ingested(id, "refused", await _refused(id, into) if is_over else None, error)
     except Exception as error:  # noqa: BLE001 - no spool may keep the others, or those who only read, from going on
         return Ingested(id, "failed", error=error)
+
+
+async def _take(home: Spools, id: UUID, into: Into, rules: Rules) -> Ingested:
+    spool = home.open(id)
+    if spool is None:
+        return await _gone(id, into)
+    try:
+        return await _Ingest(home, spool, into, rules).run() if spool.lock() else Ingested(id, "busy")
+    finally:
+        spool.close()
+
+
+async def _refused(id: UUID, into: Into) -> int | None:
+    """
+    An operation that history has begun does not run for ever there because its recording was spoiled. The error's own
+    words are no part of it: they may quote what was not redacted.
+    """
+
+    def decide(known: Sequence[Recorded]) -> list[DomainEvent]:
+        state = _state(known)
+        if state is None or state.outcome is not None or not isinstance(known[0].event, operation.OperationStarted):
+            return []
+        return operation.end(state, unrecorded_end(known[0].event))
+
+    await _append(id, into, decide)
+    known = await into.store.stream(stream_name(into.project, "operation", id))
+    return known[-1].entry.position if known else None
 
 
 async def _gone(id: UUID, into: Into) -> Ingested:
@@ -187,8 +212,9 @@ class _Ingest:
             collected = item.collected(operation_event_id(self._id, len(known) + len(facts)), self._id)
             facts += operation.collect(state, collected)
             state = operation.evolve(state, facts[-1])
-        facts += operation.end(state, ended)
-        state = operation.evolve(state, facts[-1])
+        if state is None or state.outcome is None:  # else it was refused once, and mended since: it stays interrupted
+            facts += operation.end(state, ended)
+            state = operation.evolve(state, facts[-1])
         return facts + operation.finish(state, late.state, fitting_observations(said, _MOST_OBSERVATIONS))
 
     async def _late(self) -> Late:
@@ -245,17 +271,21 @@ class _Ingest:
         return Redactor(values, self._rules.secret_patterns)
 
     async def _append(self, decide: Callable[[Sequence[Recorded]], Sequence[DomainEvent]]) -> None:
-        """An event's id follows from its place in the stream, so nothing can be recorded twice."""
-
-        def placed(known: list[Recorded]) -> list[tuple[UUID, DomainEvent]]:
-            return [(operation_event_id(self._id, at), fact) for at, fact in enumerate(decide(known), len(known))]
-
-        into = self._into
-        await execute(into.store, into.appender, actor=into.actor, stream=self._stream, decide=placed)
+        await _append(self._id, self._into, decide)
 
     async def _told(self, state: State) -> Ingested:
         known = await self._into.store.stream(self._stream)
         return Ingested(self._id, state, known[-1].entry.position if known else None)
+
+
+async def _append(id: UUID, into: Into, decide: Callable[[Sequence[Recorded]], Sequence[DomainEvent]]) -> None:
+    """To an operation's stream. An event's id follows from its place there, so nothing can be recorded twice."""
+
+    def placed(known: list[Recorded]) -> list[tuple[UUID, DomainEvent]]:
+        return [(operation_event_id(id, at), fact) for at, fact in enumerate(decide(known), len(known))]
+
+    stream = stream_name(into.project, "operation", id)
+    await execute(into.store, into.appender, actor=into.actor, stream=stream, decide=placed)
 
 
 def _state(known: Sequence[Recorded]) -> operation.Operation | None:

@@ -41,6 +41,19 @@ class Spools:
         except FileNotFoundError:
             return None
 
+    def is_alive(self, id: UUID) -> bool:
+        """Whether somebody still records there, or may: the folder need not be one that can be trusted."""
+        try:
+            fd = os.open(os.path.join(str(id), _ALIVE), _READ, dir_fd=self.fd)
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+        try:
+            return _is_held(fd)
+        finally:
+            os.close(fd)
+
     def sweep(self) -> None:
         """Deletes what an ingest that was killed had recorded and not yet deleted."""
         for name in os.listdir(self.fd):
@@ -120,12 +133,9 @@ class Spool:
         except FileNotFoundError:
             return False
         try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return _is_held(fd)
         finally:
             os.close(fd)
-        return False
 
     def lock(self) -> bool:
         """Becomes its only ingester. False: another one is at work, or was, and the spool is history by now."""
@@ -163,6 +173,14 @@ class Spool:
             return os.path.samestat(os.stat(str(self.id), dir_fd=self._home.fd), os.fstat(self.fd))
         except FileNotFoundError:
             return False
+
+
+def _is_held(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 def newer_than(path: str, id: UUID) -> list[UUID]:

@@ -1,17 +1,19 @@
 """What `dre doctor` looks at: one small function a check; what one trips over is its own finding and stops no other."""
 
 import asyncio
+import http.client
 import os
 import shutil
 import stat
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, closing, suppress
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
-from dre.adapters.filesystem import dot_dre
+from dre.adapters.filesystem import dot_dre, serving_file
 from dre.capture.journal import read_recording, this_boot
 from dre.capture.recording import NothingRan
 from dre.capture.spool import Spools
@@ -29,6 +31,7 @@ PATIENCE_S = 2.0
 _LITTLE_ROOM, _NO_ROOM = 1 << 30, 64 << 20
 _GIT_PATIENCE_S = 10
 _MOST_COMPARED = 20_000
+_LARGEST_HEALTH = 4096
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -38,6 +41,13 @@ class Finding(msgspec.Struct, frozen=True):
     what: str
     text: str
     hint: str | None = None
+
+
+class _Health(msgspec.Struct):
+    status: Literal["ok", "degraded", "down"]
+
+
+_STATES: Mapping[str, Literal["ok", "note", "FAIL"]] = {"ok": "ok", "degraded": "note", "down": "FAIL"}
 
 
 async def examine(asked: Asked) -> list[Finding]:
@@ -62,6 +72,7 @@ async def _workspace(engine: Engine) -> AsyncIterator[Finding]:
         await _evidence(engine, named),
         *await _tables(engine),
         *_spool(engine),
+        await asyncio.to_thread(_server, engine.dot_dre.path),
     ):
         yield finding
 
@@ -137,6 +148,37 @@ async def _compared(engine: Engine, size: int) -> Finding:
         text = f"{', '.join(altered)}: not what history says"
         return Finding("FAIL", "tables", text, "dre projections rebuild makes them anew")
     return Finding("ok", "tables", f"up to event {size - 1}, as history makes them")
+
+
+def _server(dot_dre: str) -> Finding:
+    """What the server of this workspace says of itself; one that was killed has left its address behind."""
+    running = serving_file.read_in(dot_dre)
+    if running is None:
+        return Finding("ok", "server", "none runs for this workspace")
+    where = f"{running.url} (process {running.pid})"
+    state = _health(running.url)
+    if state is not None:
+        hint = None if state == "ok" else f"{running.url}/api/v1/health/detailed names the part that is not well"
+        return Finding(_STATES[state], "server", f"{where} says that it is {state}", hint)
+    if _lives(running.pid):
+        return Finding("FAIL", "server", f"{where} does not answer", f"end process {running.pid}; then dre serve")
+    return Finding("note", "server", f"{where} is gone, and was not ended in order", "dre serve starts another")
+
+
+def _health(url: str) -> str | None:
+    """None where nobody answers as a DRE server does."""
+    place = urlsplit(url)
+    try:
+        asking = http.client.HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE_S)
+        with closing(asking):
+            asking.request("GET", "/api/v1/health")
+            return msgspec.json.decode(asking.getresponse().read(_LARGEST_HEALTH), type=_Health).status
+    except (OSError, http.client.HTTPException, ValueError, msgspec.MsgspecError):
+        return None
+
+
+def _lives(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")
 
 
 def _spool(engine: Engine) -> list[Finding]:

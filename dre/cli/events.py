@@ -47,6 +47,7 @@ class _Shown(Protocol):
         "dre events --after 17 --json",
         "dre events --follow",
         "dre events --proofs --json",
+        "dre events --follow --server",
         "dre events --follow --server http://127.0.0.1:8420",
     ],
 )
@@ -55,7 +56,13 @@ class _Shown(Protocol):
 )
 @click.option("--follow", is_flag=True, help="Stay, and print events as they are recorded.")
 @click.option("--proofs", is_flag=True, help="Add the hashed entry, the salt and the exact body of each.")
-@click.option("--server", metavar="URL", help="Ask a running dre serve instead of the workspace here.")
+@click.option(
+    "--server",
+    metavar="[URL]",
+    is_flag=False,
+    flag_value=".",
+    help="Ask a running dre serve instead of the ledger here; without URL the server of the workspace here.",
+)
 @click.option("--token-file", metavar="PATH", help="Where the server's token lies, if not in the .dre here.")
 @click.pass_obj
 def command(
@@ -73,7 +80,7 @@ def command(
     if server is not None:
         run(_print_theirs(asked, server, token_file, after, follow=follow, proofs=proofs))
     elif token_file is not None:
-        raise UsageError("--token-file alone asks nobody", hint="--server URL says which server is shown that token")
+        raise UsageError("--token-file alone asks nobody", hint="--server [URL] says which server is shown that token")
     else:
         run(_print(asked, after, follow=follow, proofs=proofs))
 

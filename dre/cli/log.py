@@ -18,6 +18,7 @@ from dre.projections.operations import RUNNING, OperationRow, newest, summary
 from dre.projections.operations import Asked as Since
 
 _MOST = 10_000
+_UNJUDGED = {RUNNING: RUNNING, "interrupted": "recording interrupted"}
 
 
 @a_command(
@@ -59,7 +60,7 @@ def _table(rows: Sequence[OperationRow], now_ms: int) -> list[list[Piece]]:
             Mark(ids[row.id], "strong"),
             words.clock(row.started_at, now_ms),
             row.command,
-            row.summary or (RUNNING if row.status == RUNNING else "not judged yet"),
+            row.summary or _UNJUDGED.get(row.status, "not judged yet"),
             in_a_list(row.result, row.grade),
             f"{NOTHING if row.duration_us is None else words.length(row.duration_us):>8}",
         ]

@@ -4,20 +4,47 @@ import os
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from dre.adapters.filesystem import dot_dre
+from dre.adapters.filesystem import dot_dre, serving_file
 from dre.cli.asked import Asked
 from dre.client import Client
+from dre.composition import find_workspace
 from dre.errors import ServerUnreachable, UsageError
+
+HERE = "."
+"""In place of an address: the server of the workspace here."""
 
 _LONGEST_TOKEN = 4096
 
 
 def client(asked: Asked, url: str, token_file: str | None) -> Client:
-    """Raises UsageError for an address that is none, or where no file is named and none lies here."""
+    """
+    Raises UsageError for an address that is none, or where no file is named and none lies here; of the server here
+    ServerUnreachable where there is none, and what a `.dre/` is refused for.
+    """
+    if url == HERE:
+        serving = _serving_here(asked)
+        serving()
+        return Client(serving, _reading(token_file) if token_file is not None else _reading_here(asked))
     place = urlsplit(url)
     if place.scheme not in ("http", "https") or not place.hostname or place.path not in ("", "/") or place.query:
-        raise UsageError(f"--server {url}: no address of a server", hint="the first line that dre serve prints")
+        raise UsageError(
+            f"--server {url}: no address of a server",
+            hint="the first line that dre serve prints; --server alone asks the server of the workspace here",
+        )
     return Client(url, _reading(token_file) if token_file is not None else _reading_here(asked))
+
+
+def _serving_here(asked: Asked) -> Callable[[], str]:
+    """Looked up for each connection: a server that is started anew may have another port. Of our own `.dre/` alone."""
+    path = find_workspace(asked.directory, os.environ).path
+
+    def look() -> str:
+        found = serving_file.read_in(path)
+        if found is None:
+            raise ServerUnreachable(f"no server runs for {path}", hint="dre serve starts one")
+        return found.url
+
+    return look
 
 
 def _reading_here(asked: Asked) -> Callable[[], str]:

@@ -22,19 +22,22 @@ _PIECE = 64 << 10
 
 Value = TypeVar("Value")
 Token = str | Callable[[], str]
+Base = str | Callable[[], str]
 
 
 class Client:
     """
-    `token`: what the server wants to be shown, or a function that says it: it is asked for every connection, so that a
-    server which was started anew, with a token of its own, is reached again.
+    `base`: where the server is; `token`: what it wants to be shown. Either may be a function that says it: it is asked
+    for every connection, so that a server which was started anew, elsewhere and with a token of its own, is reached
+    again.
 
     Whatever is asked raises ServerUnreachable where no DRE server answers, and what the server refuses as the error of
     that code.
     """
 
-    def __init__(self, base: str, token: Token, *, timeout_s: float = TIMEOUT_S) -> None:
-        self.base = base.rstrip("/")
+    def __init__(self, base: Base, token: Token, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._where = base
+        self.base = base.rstrip("/") if isinstance(base, str) else ""
         self._token = token
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._http: aiohttp.ClientSession | None = None
@@ -164,6 +167,12 @@ class Client:
             async for event in events:
                 yield event
 
+    def place(self) -> str:
+        """Where the server is now; `base` is where it was when that was last asked."""
+        if not isinstance(self._where, str):
+            self.base = self._where().rstrip("/")
+        return self.base
+
     def token(self) -> str:
         """Without the line end of the file that it lies in."""
         return (self._token if isinstance(self._token, str) else self._token()).strip()
@@ -188,9 +197,10 @@ class Client:
         self, path: str, parameters: Mapping[str, Any] | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         asked = {name: str(value) for name, value in (parameters or {}).items() if value is not None}
-        with reaching(self.base):
+        base = self.place()
+        with reaching(base):
             response = await self.http().get(
-                f"{self.base}/api/v1{path}",
+                f"{base}/api/v1{path}",
                 params=asked,
                 headers=headers(self.token()),
                 allow_redirects=False,  # a token is for the server that was named

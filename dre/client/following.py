@@ -68,6 +68,7 @@ class Server(Protocol):
 
     base: str
 
+    def place(self) -> str: ...
     def token(self) -> str: ...
     def http(self) -> aiohttp.ClientSession: ...
     async def check(self) -> None: ...
@@ -116,7 +117,7 @@ class Following:
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        base = self._server.base
+        base = self._server.place()
         self._shown = self._server.token()
         try:
             with reaching(base):

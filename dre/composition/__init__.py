@@ -158,6 +158,11 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         )
 
 
+def find_workspace(directory: str, environment: Mapping[str, str]) -> DotDre:
+    """The `.dre/` that the directory is in, without opening it. Raises what `open_engine` raises of the folder."""
+    return _find(directory, StateHome(state_home(environment)))[0]
+
+
 async def look_at_history(directory: str, environment: Mapping[str, str]) -> DREError | None:
     """
     Why the history here is not the one that this machine has seen, or may not be used, for commands that read nothing
@@ -228,8 +233,9 @@ async def _behind(store: EventStore, found: DotDre, kept: KeptHead | None) -> Le
         return None
     head = await store.head()
     if head.size < kept.size:
+        what = "it is an older copy" if head.size else "its ledger.db was emptied"
         return LedgerBehind(
-            f"{found.path} holds {head.size} events, but this machine has seen {kept.size}: it is an older copy",
+            f"{found.path} holds {head.size} events, but this machine has seen {kept.size}: {what}",
             hint="put the newer one back; until then nothing is recorded here and recordings wait",
         )
     async for page in store.read(kept.size - 2, kept.size):
@@ -320,4 +326,4 @@ def _login() -> str:
         return str(os.geteuid())
 
 
-__all__ = ["Engine", "look_at_history", "open_engine", "read_settings", "state_home"]
+__all__ = ["Engine", "find_workspace", "look_at_history", "open_engine", "read_settings", "state_home"]

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import fcntl
-import json
 import os
 import secrets
 import socket
@@ -14,6 +13,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 import msgspec
 from aiohttp import web
 
+from dre.adapters.filesystem import serving_file
+from dre.adapters.filesystem.serving_file import Running
 from dre.composition import Engine, record_pending
 from dre.composition.configuring import WorkspaceConfiguring
 from dre.errors import ServerRunning, WorkspaceRefused
@@ -23,7 +24,7 @@ from dre.server.connection import Runner
 from dre.server.gateway import SEEN, build_app
 from dre.server.workspace import Workspace
 
-TOKEN, SERVING = "token", "serving"
+TOKEN = "token"  # noqa: S105 - the name of a file
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
 """All addresses of the machine, and the one of them that is told: nobody can ask by the name of all."""
@@ -104,7 +105,7 @@ async def serving(
     Raises ServerRunning when another server has this workspace, or the port.
     """
     with contextlib.ExitStack() as held:
-        record = held.enter_context(_only_one(engine.dot_dre.within(SERVING)))
+        record = held.enter_context(_only_one(engine.dot_dre.within(serving_file.NAME)))
         listening = held.enter_context(_listening(host, port))
         number = listening.getsockname()[1]
         page = _page_name(host)
@@ -135,12 +136,12 @@ async def serving(
         try:
             await web.SockSite(runner, listening, backlog=_BACKLOG).start()
             base = f"http://{_shown(_EVERYWHERE.get(host, host))}:{number}"
-            _write(record, {"pid": os.getpid(), "url": base})
+            serving_file.write(record, Running(os.getpid(), base))
             yield Serving(base, access.new_address(), app)
         finally:
             watching.cancel()
             await runner.cleanup()
-            _write(record, None)
+            serving_file.write(record, None)
 
 
 @contextlib.contextmanager
@@ -159,17 +160,10 @@ def _only_one(path: str) -> Iterator[int]:
 
 
 def _other(fd: int) -> str:
-    try:
-        found = json.loads(os.pread(fd, 4096, 0))
-        return f"a server for this workspace is running already: {found['url']} (process {found['pid']})"
-    except (ValueError, KeyError, TypeError):
+    found = serving_file.read(fd)
+    if found is None:
         return "a server for this workspace is just starting"
-
-
-def _write(fd: int, value: object) -> None:
-    os.ftruncate(fd, 0)
-    if value is not None:
-        os.pwrite(fd, json.dumps(value).encode(), 0)
+    return f"a server for this workspace is running already: {found.url} (process {found.pid})"
 
 
 @contextlib.contextmanager

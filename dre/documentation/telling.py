@@ -1,15 +1,22 @@
 """One operation in words: how it ended, why it is judged so, what was looked at, where it ran."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dre.documentation import safe, words
 from dre.domain.events import Text
-from dre.domain.operation import Git
+from dre.domain.operation import Capture, Git
 from dre.projections.operation_detail import Item, OperationDetail
 from dre.projections.operations import RUNNING
 
 ASSURANCE = "local: the same user could rewrite all of it"
+_HEARD = "as it arrives, recorded when the command has ended"
+_WAYS: Mapping[str, str] = {
+    "file": "to a file, which is read when the command has ended",
+    "untouched": "to a device, or nowhere, and not recorded",
+}
+"""How an output goes that does not pass the recorder, by what the recorder found in its place."""
+
 OUTPUT_KIND, LATE_OUTPUT_KIND, CHANGES_KIND = "output", "late_output", "changes"
 
 
@@ -19,6 +26,8 @@ def reasons(detail: OperationDetail) -> Sequence[str]:
         return detail.verdict.reasons
     if detail.status == RUNNING:
         return ["it has not ended yet"]
+    if detail.late_output is None:  # evidence is complete together with the end, or there will be none
+        return [f"{ended(detail)}; there is no evidence to judge"]
     return [f"{ended(detail)}; the verifiers have not judged it yet"]
 
 
@@ -37,6 +46,17 @@ def ended(detail: OperationDetail) -> str:
             return detail.interruption or "the recorder did not see the end"
         case _:
             return "has not ended yet"
+
+
+def arriving(capture: Capture) -> list[str]:
+    """Of a command that runs: which of its outputs is told as it comes, and where the others go."""
+    ways = {"stdout": _WAYS.get(capture.stdout, _HEARD), "stderr": _WAYS.get(capture.stderr, _HEARD)}
+    if set(ways.values()) == {_HEARD}:
+        return ["As it arrives; it is recorded when the command has ended."]
+    return [
+        f"{' and '.join(name for name, taken in ways.items() if taken == way)}: {way}."
+        for way in dict.fromkeys(ways.values())
+    ]
 
 
 def seen(detail: OperationDetail) -> list[str]:

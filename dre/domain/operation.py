@@ -98,8 +98,8 @@ class OperationCompleted(DomainEvent, frozen=True):
 
 class OperationInterrupted(DomainEvent, frozen=True):
     """
-    The recorder did not see the end. Where the keeper outlived it, the command's own end is known;
-    it never counts as passed. `last_seen_at`: of the last thing that was recorded.
+    Nobody saw the end, or it cannot be read any more. Where the keeper outlived the recorder, the command's own end is
+    known; it never counts as passed. `last_seen_at`: of the last thing that was recorded.
     """
 
     type: ClassVar[str] = "operation.interrupted"

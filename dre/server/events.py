@@ -16,7 +16,7 @@ from dre.projections.audit_trail import AuditRow
 from dre.projections.history import Shown, encoded
 from dre.server import answers, paging
 from dre.server.access import PRINCIPAL, may_see
-from dre.server.incoming import parameters
+from dre.server.incoming import parameters, shown
 from dre.server.kept import KEPT
 from dre.server.live import LIVE
 from dre.server.paging import Cursor, Limit, Moment, Page, Position
@@ -139,7 +139,7 @@ def _user(actor: str) -> UUID:
     try:
         return actor_id(actor)
     except ValueError:
-        raise RequestRefused(f"{actor[:80]!r} is no actor: local-<uuid> is expected") from None
+        raise RequestRefused(f"actor: {shown(actor)} is no actor: local-<uuid> is expected") from None
 
 
 ROUTES: tuple[Route, ...] = (

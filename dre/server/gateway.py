@@ -24,7 +24,7 @@ from dre.server import (
 )
 from dre.server.access import ACCESS, PRINCIPAL, Access, Relation
 from dre.server.health import COUNTED, Counted
-from dre.server.incoming import LARGEST_BODY, no_parameters
+from dre.server.incoming import ARRIVING, LARGEST_BODY, Arriving, no_parameters
 from dre.server.kept import KEPT, Kept
 from dre.server.live import LIVE, Live
 from dre.server.routes import PREFIX, Media, Route, api
@@ -79,7 +79,7 @@ def build_app(workspace: Workspace, access: Access) -> web.Application:
     _check_parser()
     app = web.Application(middlewares=[gateway], client_max_size=LARGEST_BODY)
     app[WORKSPACE], app[ACCESS] = workspace, access
-    app[LIVE], app[KEPT], app[COUNTED] = Live(workspace, access), Kept(), Counted()
+    app[LIVE], app[KEPT], app[COUNTED], app[ARRIVING] = Live(workspace, access), Kept(), Counted(), Arriving()
     routes = (*ROUTES, *pages.ROUTES)
     app[RULES], app[SEEN] = Rules(routes), set()
     for route in routes:
@@ -149,6 +149,7 @@ async def _live(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _say_goodbye(app: web.Application) -> None:
+    app[ARRIVING].end()
     for listener in list(app[LIVE].listeners):
         listener.leave()
 

@@ -6,19 +6,19 @@ differently (a key that is there twice, a NUL, a number that no double holds) is
 """
 
 import asyncio
-import functools
 import json
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
 from aiohttp import web
 
 from dre.domain.events import Door
-from dre.errors import RequestRefused, TooLarge, TooSlow, UnsupportedMedia
+from dre.errors import GoingAway, RequestRefused, TooLarge, TooSlow, UnsupportedMedia
+from dre.server.expected import Expected, expected_of
 
 LARGEST_BODY = 256 << 10
 DEEPEST = 64
@@ -26,6 +26,7 @@ BODY_TIMEOUT_S = 10.0
 _LARGEST_NUMBER = 2**53 - 1
 _LONGEST_KEY = 200
 _LONGEST_AGENT = 200
+_LONGEST_SHOWN = 80
 _OPENING = b"[{"
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[{]}")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # one that does not end reaches to the end
@@ -33,8 +34,42 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # one that 
 Value = TypeVar("Value", bound=msgspec.Struct)
 
 
+class Arriving:
+    """
+    Bodies on their way in. Nothing was begun for them yet, so a server that ends does not wait for them: they may be
+    sent again to the next one.
+    """
+
+    def __init__(self) -> None:
+        self._limits: set[asyncio.Timeout] = set()
+        self._is_over = False
+
+    async def read(self, request: web.Request) -> bytes:
+        """Raises TooSlow, GoingAway."""
+        try:
+            async with asyncio.timeout(0 if self._is_over else BODY_TIMEOUT_S) as limit:
+                self._limits.add(limit)
+                try:
+                    return await request.read()
+                finally:
+                    self._limits.discard(limit)
+        except TimeoutError:
+            if self._is_over:
+                raise GoingAway("the server ends: the body had not arrived", hint="send it again later") from None
+            raise TooSlow(f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s") from None
+
+    def end(self) -> None:
+        """What is not here now is not waited for."""
+        self._is_over = True
+        for limit in self._limits:
+            limit.reschedule(asyncio.get_running_loop().time())
+
+
+ARRIVING: web.AppKey[Arriving] = web.AppKey("arriving", Arriving)
+
+
 async def read_body(request: web.Request) -> bytes:
-    """JSON, checked but not decoded. Raises RequestRefused, TooLarge, TooSlow, UnsupportedMedia."""
+    """JSON, checked but not decoded. Raises RequestRefused, TooLarge, UnsupportedMedia, and what Arriving raises."""
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise UnsupportedMedia("a compressed body is not read here: send it as it is")
     if request.content_type != "application/json":
@@ -42,10 +77,7 @@ async def read_body(request: web.Request) -> bytes:
     if (request.content_length or 0) > LARGEST_BODY:
         raise TooLarge(f"the body is larger than {LARGEST_BODY} bytes")
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            body = await request.read()
-    except TimeoutError:
-        raise TooSlow(f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s") from None
+        body = await request.app[ARRIVING].read(request)
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"the body is larger than {LARGEST_BODY} bytes") from None
     check_json(body)
@@ -80,35 +112,32 @@ def check_json(body: bytes) -> None:
 
 def parameters(request: web.Request, kind: type[Value]) -> Value:
     """The query string as that struct; a field that is a list may be there several times. Raises RequestRefused."""
-    hints = _hints(kind)
-    names = {msgspec_name: field for field, msgspec_name in _names(kind)}
+    known = expected_of(kind)
     found: dict[str, Any] = {}
     for name in dict.fromkeys(request.query):
-        if name not in names:
-            raise RequestRefused(f"there is no parameter {name[:80]!r} here", hint=_known(list(names)))
-        values = request.query.getall(name)
-        if _is_list(hints[names[name]]):
-            found[name] = values
-        elif len(values) > 1:
-            raise RequestRefused(f"the parameter {name} is there {len(values)} times")
-        else:
-            found[name] = values[0]
-        if any("\0" in value for value in values):
-            raise RequestRefused(f"the parameter {name} holds a NUL")
-    try:
-        converted = msgspec.convert(found, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise RequestRefused(f"the parameters: {error}") from None
-    for name, text in found.items():
-        if not _is_plain(text, getattr(converted, names[name])):
-            raise RequestRefused(f"the parameter {name}: {text[:80]!r} is not how it is written")
-    return converted
+        if name not in known:
+            raise RequestRefused(f"there is no parameter {shown(name)} here", hint=_known(list(known)))
+        expected, values = known[name], request.query.getall(name)
+        if len(values) > expected.most:
+            raise RequestRefused(f"the parameter {name} is there {len(values)} times", hint=_at_most(expected.most))
+        for text in values:
+            if "\0" in text:
+                raise RequestRefused(f"the parameter {name} holds a NUL")
+            if not _is_one(text, kind, name, expected):
+                raise RequestRefused(f"{name}: {shown(text)} is not {expected.words}", hint=expected.description)
+        found[name] = values if expected.is_list else values[0]
+    return msgspec.convert(found, kind, strict=False)
 
 
 def no_parameters(request: web.Request) -> None:
     """Raises RequestRefused where a query string came to a route that takes none."""
     if request.query_string:
         raise RequestRefused("this route takes no parameters")
+
+
+def shown(text: str) -> str:
+    """What a stranger sent, as a refusal repeats it: not all of a long one, and nothing that a screen would obey."""
+    return repr(text[:_LONGEST_SHOWN]) + ("…" if len(text) > _LONGEST_SHOWN else "")
 
 
 def uuid_in_path(request: web.Request, name: str = "id") -> UUID:
@@ -119,7 +148,7 @@ def uuid_in_path(request: web.Request, name: str = "id") -> UUID:
     except ValueError:
         found = None
     if found is None or text.lower() != str(found):
-        raise RequestRefused(f"{text[:80]!r} is no id: a UUID is expected")
+        raise RequestRefused(f"{shown(text)} is no id: a UUID is expected")
     return found
 
 
@@ -141,36 +170,35 @@ def door(request: web.Request) -> Door:
     return Door(uuid4(), request.remote or "", readable.encode("utf-8", "replace").decode())
 
 
-def _is_plain(text: Any, value: Any) -> bool:
+def _is_one(text: str, kind: type[msgspec.Struct], name: str, expected: Expected) -> bool:
+    """Whether this is a value of that parameter, and its one form."""
+    try:
+        converted = msgspec.convert({name: [text] if expected.is_list else text}, kind, strict=False)
+    except msgspec.ValidationError:
+        return False
+    value = getattr(converted, expected.field)
+    return _is_plain(text, value[0] if expected.is_list else value)
+
+
+def _is_plain(text: str, value: Any) -> bool:
     """Whether this text is the one form of the value; a lenient reader takes several, and null for what is left out."""
     match value:
         case bool():
-            return bool(text == str(value).lower())
+            return text == str(value).lower()
         case int():
-            return bool(text == str(value))
+            return text == str(value)
         case UUID():
-            return bool(text.lower() == str(value))
+            return text.lower() == str(value)
         case _:
             return value is not None
 
 
-def _is_list(hint: Any) -> bool:
-    """Also one that may be left out."""
-    return get_origin(hint) in (list, tuple) or any(get_origin(one) in (list, tuple) for one in get_args(hint))
-
-
-@functools.cache
-def _hints(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-@functools.cache
-def _names(kind: type[msgspec.Struct]) -> Sequence[tuple[str, str]]:
-    return [(field.name, field.encode_name) for field in msgspec.structs.fields(kind)]
-
-
 def _known(names: Sequence[str]) -> str:
     return f"one of: {', '.join(names)}" if names else "this route takes none"
+
+
+def _at_most(most: int) -> str:
+    return "once at most" if most == 1 else f"{most} times at most"
 
 
 def _depth(body: bytes) -> int:

@@ -33,6 +33,7 @@ STATUS: dict[type[DREError], int] = {
     errors.RangeRefused: 416,
     errors.TooSlow: 408,
     errors.Conflict: 409,
+    errors.GoingAway: 503,
     errors.NotBuilt: 501,
     errors.StoreBusy: 503,
     errors.StoreFull: 507,

@@ -10,7 +10,7 @@ from aiohttp import HttpVersion11, web
 
 from dre.errors import RequestRefused, StoreBusy
 from dre.server.access import PRINCIPAL
-from dre.server.incoming import parameters
+from dre.server.incoming import parameters, shown
 from dre.server.live import LIVE
 from dre.server.stream.session import FAILED, GOING_AWAY, Session
 from dre.server.stream.subscription import Subscribe, wanted
@@ -128,5 +128,5 @@ def _resumed(request: web.Request, asked: Subscribe) -> Subscribe:
     if not last:
         return asked
     if _POSITION.fullmatch(last) is None:
-        raise RequestRefused(f"Last-Event-ID: {last[:80]!r} is no position")
+        raise RequestRefused(f"Last-Event-ID: {shown(last)} is no position")
     return msgspec.structs.replace(asked, after=int(last))

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 from capture.recorded import History, JournalFile, Place, in_bash, states, until
@@ -281,6 +283,86 @@ async def test_refused_spools_stay_and_keep_no_other_waiting(repository: Place, 
     assert "frame 6 at byte" in str(ingested[0].error)
     assert await history.facts(bad) == []
     assert repository.ids() == [bad]
+
+
+WAITING = "while ! [ -e go ]; do sleep .02; done; echo done"
+
+
+def spoil(spool: Path) -> None:
+    (spool / "needles").write_bytes(b"\x20\0\0\0short")
+
+
+async def begun(repository: Place, history: History) -> Path:
+    """The recording of a command that waits for `go`, and that history knows to run."""
+    until(lambda: repository.ids() and (repository.spool() / "journal").exists(), "the journal")
+    until(lambda: len(JournalFile(repository.spool() / "journal").frames) >= 3, "the tree before")
+    assert states(await history.take(repository)) == ["running"]
+    return repository.spool()
+
+
+async def test_what_history_has_begun_does_not_run_for_ever_because_its_recording_was_spoiled(
+    repository: Place, history: History
+) -> None:
+    with repository.start("sh", "-c", WAITING) as process:
+        spool = await begun(repository, history)
+        spoil(spool)
+        assert states(await history.take(repository)) == ["refused"]
+        [id] = repository.ids()
+        assert [type(fact) for fact in await history.facts(id)] == [OperationStarted]  # it does run
+        (repository.top / "go").touch()
+        process.communicate()
+    repository.quiet(id)
+
+    for _ in range(2):
+        [refused] = await history.take(repository)
+        assert (refused.state, repository.ids()) == ("refused", [id])
+        assert [type(fact) for fact in await history.facts(id)] == [OperationStarted, OperationInterrupted]
+    interrupted = await history.one(id, OperationInterrupted)
+    assert "damaged or forged" in interrupted.reason
+    assert (interrupted.exit_code, interrupted.signal) == (None, None)
+
+
+@pytest.mark.parametrize("what", ["a folder open to others", "a link", "a file"])
+async def test_what_history_has_begun_ends_there_also_where_its_recording_cannot_be_opened(
+    what: str, repository: Place, history: History
+) -> None:
+    with repository.start("sh", "-c", WAITING) as process:
+        spool = await begun(repository, history)
+        spool.chmod(0o755)
+        assert states(await history.take(repository)) == ["refused"]
+        assert [type(fact) for fact in await history.facts(UUID(spool.name))] == [OperationStarted]
+        (repository.top / "go").touch()
+        process.communicate()
+    repository.quiet(UUID(spool.name))
+    if what != "a folder open to others":
+        shutil.move(spool, repository.top / "elsewhere")
+        spool.symlink_to(repository.top / "elsewhere") if what == "a link" else spool.touch()
+
+    assert states(await history.take(repository)) == ["refused"]
+    assert [type(fact) for fact in await history.facts(UUID(spool.name))] == [OperationStarted, OperationInterrupted]
+
+
+async def test_a_recording_that_was_refused_and_mended_keeps_its_evidence_and_stays_interrupted(
+    repository: Place, history: History
+) -> None:
+    with repository.start("sh", "-c", WAITING) as process:
+        spool = await begun(repository, history)
+        (repository.top / "go").touch()
+        process.communicate()
+    id = UUID(spool.name)
+    repository.quiet(id)
+    needles = (spool / "needles").read_bytes()
+    spoil(spool)
+    assert states(await history.take(repository)) == ["refused"]
+
+    (spool / "needles").write_bytes(needles)
+    assert states(await history.take(repository)) == ["recorded"]
+
+    facts = await history.facts(id)
+    assert sum(isinstance(fact, OperationInterrupted) for fact in facts) == 1
+    assert not any(isinstance(fact, OperationCompleted) for fact in facts)
+    assert isinstance(facts[-1], EvidenceComplete)
+    assert await history.content(id, "output") == b"done\n"
 
 
 async def test_two_commands_at_once_in_one_folder_are_both_recorded(repository: Place, history: History) -> None:

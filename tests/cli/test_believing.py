@@ -195,6 +195,32 @@ def test_a_history_that_was_cut_off_or_replaced_is_1(shop: Shop, tmp_path: Path)
     assert not (shop.folder / ".dre" / "config.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [(100, "; it was cut: 100 of "), (50, "; it was cut to 50 bytes"), (8192, "; it was cut: 8192 of ")],
+)
+def test_a_ledger_file_that_was_cut_is_1_and_says_what_where_and_what_to_do(shop: Shop, left: int, said: str) -> None:
+    shop.record("true")
+    ledger = shop.folder / ".dre" / "ledger.db"
+    os.truncate(ledger, left)
+    for words in (["log"], ["ledger", "verify"], ["verify"], ["doctor"]):
+        answer = shop.dre(*words)
+        told = answer.out + answer.err
+        assert (answer.status, "unexpected" in told) == (1, False), words
+        assert f"{ledger} is damaged" in told
+        assert said in told
+        assert "put back the newest backup" in told
+
+
+def test_a_ledger_file_that_was_emptied_is_told_from_an_older_copy(shop: Shop) -> None:
+    shop.record("true")
+    os.truncate(shop.folder / ".dre" / "ledger.db", 0)
+    log, doctor, whole = shop.dre("log"), shop.dre("doctor"), shop.dre("ledger", "verify")
+    assert "its ledger.db was emptied" in log.err
+    assert (doctor.status, "its ledger.db was emptied" in doctor.out) == (1, True)
+    assert (whole.status, "its ledger.db was emptied" in whole.out) == (1, True)
+
+
 def test_another_ledgers_history_is_1(shop: Shop, tmp_path: Path) -> None:
     """Somebody else's whole history, which agrees with itself, under this ledger's name."""
     shop.record("true")

@@ -281,3 +281,26 @@ def _capture_only(shop: Shop) -> None:
     )
     done = subprocess.run([PYTHON[0], "-c", program], cwd=shop.folder, timeout=LIMIT_S, check=False)
     assert done.returncode == 0
+
+
+def test_what_was_spoiled_while_it_ran_is_shown_as_interrupted_with_the_reason(shop: Shop) -> None:
+    shop.dre("init")
+    waiting = ["sh", "-c", "while ! [ -e go ]; do sleep .02; done"]
+    running = subprocess.Popen([*PYTHON, "wrap", *waiting], cwd=shop.folder, stdin=subprocess.DEVNULL)
+    until = time.monotonic() + LIMIT_S
+    while [row["status"] for row in shop.dre("log", "--json").json_lines()] != ["running"]:
+        assert time.monotonic() < until
+    [spool] = (shop.folder / ".dre" / "spool").iterdir()
+    (spool / "needles").write_bytes(b"\x20\0\0\0short")
+    (shop.folder / "go").touch()
+    assert running.wait(LIMIT_S) == 0
+
+    log, show, verify = (shop.dre(*words) for words in (["log"], ["show"], ["verify"]))
+
+    assert "recording interrupted" in log.out
+    assert "captured, not recorded" in log.err
+    assert "its recording was damaged or forged before it could be recorded" in show.out
+    assert "there is no evidence to judge" in show.out
+    assert "not judged it yet" not in show.out
+    assert verify.status == 3
+    assert spool.is_dir()

@@ -43,6 +43,8 @@ def test_it_prints_what_the_local_command_prints(shop: Shop, elsewhere: Shop) ->
         last = len(local[0].json_lines()) - 2
         assert len(elsewhere.dre("events", "--after", str(last), *token).out.splitlines()) == 1
         assert shop.dre("events", "--server", base).out == local[1].out  # the token lies here
+        for here in (["--server"], ["--server", "."], ["--server", "--after", "-1"], ["-C", ".git", "--server"]):
+            assert shop.dre("events", *here).out == local[1].out, here
     assert remote == [answer.out for answer in local]
 
 
@@ -69,6 +71,48 @@ def test_it_follows_across_a_server_that_is_started_anew_with_another_token(shop
             end(following, signal.SIGINT)
             end(second)
     assert (shop.folder.parent / "told").read_text() == shop.dre("events", "--proofs", "--json").out
+
+
+def test_it_finds_the_server_of_the_workspace_again_where_it_listens_elsewhere(shop: Shop) -> None:
+    shop.dre("init")
+    with open(shop.folder.parent / "told", "wb") as told:
+        first = start(shop, ["serve", "--port", "0"])
+        following = subprocess.Popen(
+            [*PYTHON, "events", "--follow", "--json", "--server"], cwd=shop.folder, stdout=told
+        )
+        try:
+            wait_for(shop, "account.registered", 1)
+            end(first)
+            second = start(shop, ["serve", "--port", "0"])
+            shop.record("true")
+            wait_for(shop, "verification.complete", 1)
+        finally:
+            end(following, signal.SIGINT)
+            end(second)
+    assert (shop.folder.parent / "told").read_text() == shop.dre("events", "--json").out
+
+
+@pytest.mark.parametrize("more", [[], ["--follow"]])
+def test_where_no_server_of_the_workspace_runs_it_says_so(shop: Shop, elsewhere: Shop, more: list[str]) -> None:
+    nowhere = elsewhere.dre("events", *more, "--server")
+    shop.dre("init")
+    none = shop.dre("events", *more, "--server")
+    with serving(shop) as base:
+        strange = shop.dre("events", *more, "--server", XDG_STATE_HOME=str(elsewhere.folder / "state"))
+        said = (shop.folder / ".dre" / "serving").read_bytes()
+    ended = shop.dre("events", *more, "--server")
+    (shop.folder / ".dre" / "serving").write_bytes(said)  # as one leaves it that was killed
+    killed = shop.dre("events", *more, "--server")
+
+    for answer in (none, ended):
+        assert f"no server runs for {shop.folder / '.dre'}" in answer.err
+        assert "dre serve" in answer.err
+    assert "was not made on this machine" in strange.err
+    assert "token cannot be read" in killed.err
+    for answer in (nowhere, none, strange, ended, killed):
+        assert (answer.status, answer.out, len(answer.err.splitlines())) == (3, "", 2), answer.err
+        assert "unexpected" not in answer.err
+    assert base not in none.err
 
 
 def start(shop: Shop, words: list[str]) -> "subprocess.Popen[str]":

@@ -1,12 +1,17 @@
 """`dre init`, `config`, `trust`, `doctor`, `projections`: set up, adjusted, accepted, examined, made anew."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 import pytest
@@ -19,6 +24,29 @@ from dre.domain.ids import short
 def findings(shop: Shop, **environment: str) -> dict[str, tuple[str, str]]:
     lines = shop.dre("doctor", "--json", **environment).json_lines()
     return {line["what"]: (line["state"], line["text"]) for line in lines}
+
+
+def spoil_a_spool(shop: Shop) -> UUID:
+    """A recording that is none waits in the spool."""
+    id = UUID("01a20b7a-79a4-772a-852c-21f212fd776b")
+    spool = shop.folder / ".dre" / "spool" / str(id)
+    spool.mkdir(mode=0o700)
+    (spool / "journal").write_bytes(b"\x05\x00\x00\x00nonsense" * 9)
+    (spool / "needles").write_bytes(b"")
+    for path in spool.iterdir():
+        path.chmod(0o600)
+    return id
+
+
+class Running(NamedTuple):
+    """A server of this workspace."""
+
+    process: "subprocess.Popen[str]"
+    base: str
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
 
 
 def test_init_makes_a_ledger_and_may_be_repeated(shop: Shop) -> None:
@@ -217,15 +245,60 @@ def test_before_anything_is_recorded_the_doctor_only_notes(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_doctor_asks_the_server_of_the_workspace_how_it_is(shop: Shop) -> None:
+    shop.record("true")
+    with serving(shop) as running:
+        assert findings(shop)["server"] == ("ok", f"{running.base} (process {running.pid}) says that it is ok")
+        os.kill(running.pid, signal.SIGSTOP)
+        answer = shop.dre("doctor")
+        os.kill(running.pid, signal.SIGCONT)
+        assert answer.status == 1
+        assert f"FAIL  server           {running.base} (process {running.pid}) does not answer" in answer.out
+        spoil_a_spool(shop)
+        until(lambda: "degraded" in findings(shop)["server"][1])
+        assert findings(shop)["server"][0] == "note"
+    assert findings(shop)["server"] == ("ok", "none runs for this workspace")
+
+
+def test_the_doctor_tells_a_server_that_was_killed_from_one_that_runs(shop: Shop) -> None:
+    shop.dre("init")
+    with serving(shop, ends_with=-signal.SIGKILL) as running:
+        os.kill(running.pid, signal.SIGKILL)
+        running.process.wait(LIMIT_S)
+        answer = shop.dre("doctor")
+    assert answer.status == 0
+    assert f"note  server           {running.base} (process {running.pid}) is gone" in answer.out
+
+
+@pytest.mark.parametrize("said", [b"nonsense", b"[]", b'{"pid": "1", "url": 2}', b"\xff", b'{"pid": 1'])
+def test_what_is_no_server_s_address_is_taken_for_none(shop: Shop, said: bytes) -> None:
+    shop.dre("init")
+    (shop.folder / ".dre" / "serving").write_bytes(said)
+    assert findings(shop)["server"] == ("ok", "none runs for this workspace")
+
+
+@contextlib.contextmanager
+def serving(shop: Shop, ends_with: int = 0) -> Iterator[Running]:
+    process = subprocess.Popen([*PYTHON, "serve", "--port", "0"], cwd=shop.folder, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield Running(process, process.stdout.readline().strip())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=LIMIT_S)
+    assert process.returncode == ends_with
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_the_doctor_names_an_unreadable_spool(shop: Shop) -> None:
     shop.record("true")
-    id = UUID("01a20b7a-79a4-772a-852c-21f212fd776b")
-    spool = shop.folder / ".dre" / "spool" / str(id)
-    spool.mkdir(mode=0o700)
-    (spool / "journal").write_bytes(b"\x05\x00\x00\x00nonsense" * 9)
-    (spool / "needles").write_bytes(b"")
-    for path in spool.iterdir():
-        path.chmod(0o600)
+    id = spoil_a_spool(shop)
     answer = shop.dre("doctor")
     assert answer.status == 1
     [line] = [line for line in answer.out.splitlines() if "FAIL" in line]
@@ -235,7 +308,7 @@ def test_the_doctor_names_an_unreadable_spool(shop: Shop) -> None:
     log = shop.dre("log")
     assert log.status == 0
     assert "captured, not recorded" in log.err
-    assert spool.is_dir()
+    assert (shop.folder / ".dre" / "spool" / str(id)).is_dir()
 
 
 def test_the_doctor_sees_a_folder_open_to_others_and_one_without_git(

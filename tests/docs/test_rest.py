@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from server.served import make_workspace, serve
 
 from dre.server import problems
@@ -17,6 +18,7 @@ from dre.server.routes import Route
 
 Sections = Callable[[str], dict[str, str]]
 EXAMPLE = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
+METRICS = "GET /api/v1/health/metrics"
 TOLD = [route for route in ROUTES if route.is_told]
 BUILT = [route for route in TOLD if route.answers]
 
@@ -45,6 +47,18 @@ def test_every_status_is_explained(sections: Sections) -> None:
     answered = {405, *(status for route in TOLD for status in _refusals(route))} | set(problems.STATUS.values())
     listed = {int(row) for row in re.findall(r"^\| (\d{3}) \|", section, re.MULTILINE)}
     assert listed == answered
+
+
+async def test_every_metric_is_explained_as_it_is_exposed_and_no_other(sections: Sections, tmp_path: Path) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) ?\| (.+) \|$", sections("rest")[METRICS], re.MULTILINE)
+    explained = {name: (type, frozenset(re.findall(r"`(\w+)`", labels))) for name, type, labels, _ in rows}
+    async with serve(make_workspace(tmp_path / "shop")) as served:
+        await served.record("true")  # so that every part has told of itself, and requests were counted
+        async with served.http.get(f"{served.api}/health/metrics") as response:
+            exposed = list(text_string_to_metric_families(await response.text()))
+    samples = [(sample, family.type) for family in exposed for sample in family.samples]
+    assert {sample.name: (type, frozenset(sample.labels)) for sample, type in samples} == explained
+    assert all(family.samples for family in exposed)
 
 
 async def test_the_examples_run_one_after_the_other(root: Path, tmp_path: Path) -> None:

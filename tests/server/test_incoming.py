@@ -9,6 +9,8 @@ import pytest
 from server.served import Served
 from yarl import URL
 
+from dre.server import pages
+from dre.server.expected import expected_of
 from dre.server.gateway import ROUTES
 from dre.server.incoming import DEEPEST, LARGEST_BODY
 
@@ -163,6 +165,52 @@ async def test_a_list_refuses_what_it_does_not_take(served: Served, path: str) -
             problem = await response.json(content_type=None)
             assert (response.status, problem["code"]) == (400, "request_refused"), query
             assert problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "detail", "hint"),
+    [
+        ("/events?limit=zero", "limit: 'zero' is not a whole number from 1 to 1000 in plain digits",
+         "how many at most"),
+        ("/events?limit=1001", "limit: '1001' is not a whole number from 1 to 1000 in plain digits",
+         "how many at most"),
+        ("/events?limit=01", "limit: '01' is not a whole number from 1 to 1000 in plain digits",
+         "how many at most"),
+        ("/events?since=today", "since: 'today' is not a whole number from 0 to 9007199254740991 in plain digits",
+         "milliseconds since 1970, UTC"),
+        ("/events?proofs=yes", "proofs: 'yes' is not one of: true, false", None),
+        ("/events?type=", "type: '' is not a text of 1 to 200 characters", None),
+        ("/events?type=" + "t" * 201, f"type: '{'t' * 80}'… is not a text of 1 to 200 characters", None),
+        ("/events?type=a%00", "the parameter type holds a NUL", None),
+        ("/events?actor=me", "actor: 'me' is no actor: local-<uuid> is expected", None),
+        ("/events?limit=1&limit=2", "the parameter limit is there 2 times", "once at most"),
+        ("/events?limit=%1B%5D0;x%07%E2%80%AE",
+         r"limit: '\x1b]0;x\x07\u202e' is not a whole number from 1 to 1000 in plain digits",
+         "how many at most"),
+        ("/operations?result=good", "result: 'good' is not one of: failed, inconclusive, passed", None),
+        ("/operations?result=null", "result: 'null' is not one of: failed, inconclusive, passed", None),
+        ("/evidence?operationId=7Q2K", "operationId: '7Q2K' is not a UUID with its hyphens", None),
+        ("/evidence?operationId=null", "operationId: 'null' is not a UUID with its hyphens", None),
+        ("/stream?after=now", "after: 'now' is not a whole number in plain digits", None),
+        ("/stream?operations=" + "a" * 32, f"operations: '{'a' * 32}' is not a UUID with its hyphens", None),
+        ("/stream?types=a&types=", "types: '' is not a text of 1 to 200 characters", None),
+        ("/stream?" + "types=a&" * 101, "the parameter types is there 101 times", "100 times at most"),
+    ],
+)  # fmt: skip
+async def test_a_refused_parameter_is_told_by_name_with_its_value_and_what_it_may_be(
+    served: Served, asked: str, detail: str, hint: str | None
+) -> None:
+    async with served.http.get(
+        URL(served.api + asked, encoded=True), headers={"Accept": "text/event-stream"}
+    ) as response:
+        problem = await response.json(content_type=None)
+    assert (response.status, problem["detail"], problem.get("hint")) == (400, detail, hint)
+
+
+async def test_what_any_parameter_may_be_has_words() -> None:
+    for route in (*ROUTES, *pages.ROUTES):
+        if route.takes is not None:
+            assert all(expected.words for expected in expected_of(route.takes).values()), route.path
 
 
 async def test_a_cursor_of_one_list_is_none_of_another(served: Served) -> None:

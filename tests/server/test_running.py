@@ -46,15 +46,22 @@ async def subscribe(messages: Messages, **fields: object) -> None:
     await messages.until("subscribed")
 
 
-async def wrap(served: Served, script: str, **environment: str) -> asyncio.subprocess.Process:
+async def wrap(
+    served: Served,
+    script: str,
+    *,
+    stdout: int = asyncio.subprocess.PIPE,
+    stderr: int = asyncio.subprocess.PIPE,
+    **environment: str,
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         str(DRE),
         *("wrap", "sh", "-c", script),
         cwd=served.folder,
         env={**os.environ, **environment},
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdout=stdout,
+        stderr=stderr,
     )
 
 
@@ -96,6 +103,34 @@ async def test_a_command_that_runs_is_an_operation_that_runs(served: Served, mes
     await running.communicate()
 
     assert (await served.get(f"/operations/{id}"))["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("a pipe", "As it arrives; it is recorded when the command has ended."),
+        ("a file", "stdout: to a file, which is read when the command has ended. stderr: as it arrives, recorded when"),
+        ("nowhere", "stdout: to a device, or nowhere, and not recorded. stderr: as it arrives, recorded when"),
+        ("both", "stdout and stderr: to a file, which is read when the command has ended."),
+    ],
+)
+async def test_the_page_of_a_running_command_says_which_output_goes_elsewhere(
+    served: Served, messages: Messages, where: str, said: str
+) -> None:
+    await subscribe(messages, channels=["operations"])
+    log = os.open(served.folder / "log", os.O_WRONLY | os.O_CREAT)
+    stdout = {"a pipe": asyncio.subprocess.PIPE, "nowhere": asyncio.subprocess.DEVNULL}.get(where, log)
+    stderr = asyncio.subprocess.STDOUT if where == "both" else asyncio.subprocess.PIPE
+    running = await wrap(served, "while [ ! -e go ]; do sleep 0.05; done", stdout=stdout, stderr=stderr)
+    os.close(log)
+    id = (await messages.until("operation.started"))["data"]["id"]
+    async with served.http.get(f"{served.base}/operations/{id}") as response:
+        page = await response.text()
+    (served.folder / "go").touch()
+    await messages.until("operation.completed", operationId=id)
+    await running.communicate()
+
+    assert f'<p class="about">{said}' in page
 
 
 async def test_whoever_names_no_channel_gets_events_alone(served: Served, messages: Messages) -> None:

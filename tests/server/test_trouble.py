@@ -224,6 +224,34 @@ async def test_a_server_that_is_told_to_end_answers_what_it_was_asked_and_ends_w
     assert (folder / ".dre" / "config.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("asked", "kind", "length"),
+    [
+        ("PUT /api/v1/config", "application/json", "Content-Length: 40"),
+        ("POST /api/v1/verification", "application/json", "Transfer-Encoding: chunked"),
+        ("POST /open", "application/x-www-form-urlencoded", "Content-Length: 40"),
+    ],
+)
+async def test_a_body_that_is_still_arriving_when_a_server_ends_is_answered_that_it_goes(
+    folder: Path, asked: str, kind: str, length: str
+) -> None:
+    async with started(folder, "--port", "0") as running:
+        port = int((await address(running)).rpartition(":")[2])
+        own = f"Host: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n"
+        shown = f"Authorization: Bearer {(folder / '.dre' / 'token').read_text().strip()}\r\nContent-Type: {kind}\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"{asked} HTTP/1.1\r\n{own}{shown}{length}\r\nExpect: 100-continue\r\n\r\n".encode())
+        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+        running.send_signal(signal.SIGTERM)
+        answer = await reader.read()
+        writer.close()
+        code, said = await end(running)
+    assert b"HTTP/1.1 503 Service Unavailable" in answer
+    assert b'"code":"going_away"' in answer
+    assert b"Retry-After: 1" in answer
+    assert (code, "Traceback" in said) == (0, False)
+
+
 async def test_a_port_that_is_taken_is_said(folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -22,6 +22,7 @@ from dre.errors import LedgerAltered, LedgerError, LedgerMissing, StoreBusy, Sto
 IN_MEMORY = ":memory:"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RETRY_S = 0.01
+_HEADER_BYTES, _LARGEST_PAGE = 100, 65536
 
 T = TypeVar("T")
 
@@ -99,7 +100,10 @@ class Database:
         except apsw.Error as error:  # a damaged page, a row that breaks a rule, a schema that is not ours
             if self._rebuildable:
                 raise self._damaged(error) from error
-            raise LedgerAltered(f"{path} is damaged: {error}") from error
+            raise LedgerAltered(
+                f"{path} is damaged: {error}{_how_much_is_left(path)}",
+                hint="keep a copy of .dre as it is, then put back the newest backup of it; recordings wait meanwhile",
+            ) from error
         except (
             ValueError,
             msgspec.MsgspecError,
@@ -116,6 +120,20 @@ class Database:
 
     def _damaged(self, error: Exception) -> Damaged:
         return Damaged(f"{self.path} is damaged: {error}", hint="delete it; history makes it again")
+
+
+def _how_much_is_left(path: str) -> str:
+    """Of a file that was cut; empty where it is as long as it says itself (https://sqlite.org/fileformat.html, 1.3)."""
+    try:
+        with open(path, "rb") as file:
+            header, size = file.read(_HEADER_BYTES), os.fstat(file.fileno()).st_size
+    except OSError:
+        return ""
+    if len(header) < _HEADER_BYTES:
+        return f"; it was cut to {size} bytes"
+    page, pages = int.from_bytes(header[16:18]), int.from_bytes(header[28:32])
+    whole = (page if page > 1 else _LARGEST_PAGE) * pages
+    return f"; it was cut: {size} of {whole} bytes are there" if size < whole else ""
 
 
 class Glance:

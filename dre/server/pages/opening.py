@@ -1,13 +1,12 @@
 """How a browser gets its cookie: by the address that opens once, or by the token typed into a form."""
 
-import asyncio
 from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from dre.errors import RequestRefused, TooLarge, TooSlow, Unauthenticated, UnsupportedMedia
+from dre.errors import RequestRefused, TooLarge, Unauthenticated, UnsupportedMedia
 from dre.server.access import ACCESS, LONGEST_S
-from dre.server.incoming import BODY_TIMEOUT_S
+from dre.server.incoming import ARRIVING
 from dre.server.pages.rendering import render
 
 _LARGEST_FORM = 4096
@@ -51,10 +50,7 @@ async def _token(request: web.Request) -> str:
     if (request.content_length or 0) > _LARGEST_FORM:
         raise TooLarge("that is no token")
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            fields = parse_qs((await request.read()).decode(), max_num_fields=4)
-    except TimeoutError:
-        raise TooSlow("the form did not arrive") from None
+        fields = parse_qs((await request.app[ARRIVING].read(request)).decode(), max_num_fields=4)
     except ValueError:
         raise RequestRefused("the form cannot be read") from None
     return fields.get("token", [""])[0].strip()
