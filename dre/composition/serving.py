@@ -10,10 +10,12 @@ import socket
 import stat
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
 
+from dre.capture.waiting import Waiting
 from dre.composition import Engine, record_pending
 from dre.composition.configuring import WorkspaceConfiguring
 from dre.errors import ServerRunning, WorkspaceRefused
@@ -22,6 +24,9 @@ from dre.server.access import Access
 from dre.server.connection import Runner
 from dre.server.gateway import SEEN, build_app
 from dre.server.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dre.capture.ingest import Ingested
 
 TOKEN, SERVING = "token", "serving"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -72,8 +77,10 @@ def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
         longest = found.st_size
         return None
 
+    waiting: Waiting[Ingested] = Waiting()
+
     async def record() -> list[Exception]:
-        found = await record_pending(engine, configured=configuring.now)
+        found = await record_pending(engine, configured=configuring.now, waiting=waiting)
         return [one.error for one in found if one.error is not None]
 
     return Workspace(
