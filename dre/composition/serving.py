@@ -114,6 +114,7 @@ async def serving(
         record = held.enter_context(_only_one(engine.dot_dre.within(SERVING)))
         listening = held.enter_context(_listening(host, port))
         number = listening.getsockname()[1]
+        host = _plain(host)
         page = _page_name(host)
         hosts = _places([page, *_names(host, names)], number)
         token = held.enter_context(_new_token(engine.dot_dre.within(TOKEN)))
@@ -218,6 +219,14 @@ def _new_token(path: str) -> Iterator[str]:
             with contextlib.suppress(OSError):
                 if os.path.samestat(os.lstat(path), ours):
                     os.unlink(path)
+
+
+def _plain(host: str) -> str:
+    """An address as browsers write it, whatever they are given: `127.1` is `127.0.0.1`. A name as it is."""
+    try:
+        return str(socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)[0][4][0])
+    except OSError:
+        return host
 
 
 def _page_name(host: str) -> str:
