@@ -1,5 +1,6 @@
 """Frames of a journal as they lie on the disk, one by one; where they stop, and whether a cut explains that."""
 
+import errno
 import os
 from binascii import crc32
 from collections.abc import Iterator
@@ -95,11 +96,20 @@ class Frames:
 
     def _holds_anything(self, start: int) -> bool:
         at = start
-        while at < self.size and (data := self._bytes(at, _WINDOW)):
+        while (at := self._written_from(at)) < self.size and (data := self._bytes(at, _WINDOW)):
             if data.count(0) < len(data):
                 return True
             at += len(data)
         return False
+
+    def _written_from(self, at: int) -> int:
+        """Where something may stand next. Holes of a sparse file hold nothing, and are not read."""
+        try:
+            return os.lseek(self._fd, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return self.size
 
     def _frame_behind(self) -> bool:
         """Damage hides what follows it; a cut has nothing behind it."""

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import closing
 from typing import Literal
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from dre.capture.neighbours import beside, find_neighbours, is_needed, later_tre
 from dre.capture.recording import Late, NothingRan, Recording
 from dre.capture.redaction import Redactor
 from dre.capture.spool import NEEDLES, OUTPUT, Spool, Spools, read_pieces
+from dre.capture.waiting import Waiting
 from dre.domain import operation
 from dre.domain.events import DomainEvent, Recorded, stream_name
 from dre.domain.evidence import EvidenceCollected, EvidenceComplete, Observation
@@ -34,6 +36,9 @@ _PAUSE_S = 0.05
 _ABANDONED_S = 600
 _MOST_OBSERVATIONS = 100
 _MOST_NEEDLES = 32 << 20
+
+_WAITS = ("running", "refused")
+"""What becomes of a recording in these states is decided by what it holds, and by whether anybody writes it."""
 
 State = Literal["recorded", "late output open", "running", "busy", "nothing ran", "gone", "refused", "failed"]
 
@@ -67,8 +72,14 @@ class Ingested(msgspec.Struct, frozen=True):
     error: Exception | None = None
 
 
-async def ingest_pending(spools: str, into: Into, rules: Rules) -> list[Ingested]:
-    """Every spool there is, the oldest first. What is wrong with one of them keeps no other from being recorded."""
+async def ingest_pending(
+    spools: str, into: Into, rules: Rules, waiting: Waiting[Ingested] | None = None
+) -> list[Ingested]:
+    """
+    Every spool there is, the oldest first. What is wrong with one of them keeps no other from being recorded.
+    `waiting`: for whoever asks again and again.
+    """
+    waiting = Waiting() if waiting is None else waiting
     try:
         home = Spools(spools)
     except FileNotFoundError:
@@ -78,7 +89,8 @@ async def ingest_pending(spools: str, into: Into, rules: Rules) -> list[Ingested
         found: dict[UUID, Ingested] = {}
         while new := [id for id in home.ids() if id not in found]:  # more may have come meanwhile
             for id in new:
-                found[id] = await _ingest(home, id, into, rules)
+                found[id] = await _ingest(home, id, into, rules, waiting)
+        waiting.forget_others(found)
         return list(found.values())
     finally:
         home.close()
@@ -92,7 +104,7 @@ async def ingest_one(
     deadline = time.monotonic() + patience_s
     try:
         while True:
-            ingested = await _ingest(home, operation_id, into, rules)
+            ingested = await _ingest(home, operation_id, into, rules, Waiting())
             if ingested.state != "busy" or time.monotonic() > deadline:
                 return ingested
             await asyncio.sleep(_PAUSE_S)
@@ -100,30 +112,41 @@ async def ingest_one(
         home.close()
 
 
-async def _ingest(home: Spools, id: UUID, into: Into, rules: Rules) -> Ingested:
+async def _ingest(home: Spools, id: UUID, into: Into, rules: Rules, waiting: Waiting[Ingested]) -> Ingested:
+    is_over = not home.is_alive(id)  # asked first: what a recorder leaves that ends in between is read the next time
     try:
-        is_over = not home.is_alive(
-            id
-        )  # asked first: what a recorder leaves that ends in between is read the next time
-        try:
-            return await _take(home, id, into, rules)
-        except SpoolRefused as error:
-            return Ingested(id, "refused", await _refused(id, into) if is_over else None, error)
+        spool = home.open(id)
+        if spool is None:
+            return await _gone(id, into)
+        with closing(spool):
+            fingerprint = _fingerprint(spool, is_over=is_over)
+            found = waiting.found(id, fingerprint)
+            if found is None:
+                found = await _read(home, spool, into, rules, is_over=is_over)
+                if found.state in _WAITS:
+                    waiting.remember(id, fingerprint, found)
+            return found
+    except SpoolRefused as error:
+        return await _refused(id, into, error, is_over=is_over)
     except Exception as error:  # noqa: BLE001 - no spool may keep the others, or those who only read, from going on
         return Ingested(id, "failed", error=error)
 
 
-async def _take(home: Spools, id: UUID, into: Into, rules: Rules) -> Ingested:
-    spool = home.open(id)
-    if spool is None:
-        return await _gone(id, into)
+async def _read(home: Spools, spool: Spool, into: Into, rules: Rules, *, is_over: bool) -> Ingested:
     try:
-        return await _Ingest(home, spool, into, rules).run() if spool.lock() else Ingested(id, "busy")
-    finally:
-        spool.close()
+        return await _Ingest(home, spool, into, rules).run() if spool.lock() else Ingested(spool.id, "busy")
+    except SpoolRefused as error:
+        return await _refused(spool.id, into, error, is_over=is_over)
 
 
-async def _refused(id: UUID, into: Into) -> int | None:
+async def _refused(id: UUID, into: Into, error: SpoolRefused, *, is_over: bool) -> Ingested:
+    """Without the frames that the error came through and all that they hold: it may be kept for long."""
+    position = await _end_unrecorded(id, into) if is_over else None
+    error.__traceback__ = error.__context__ = None
+    return Ingested(id, "refused", position, error)
+
+
+async def _end_unrecorded(id: UUID, into: Into) -> int | None:
     """
     An operation that history has begun does not run for ever there because its recording was spoiled. The error's own
     words are no part of it: they may quote what was not redacted.
@@ -138,6 +161,12 @@ async def _refused(id: UUID, into: Into) -> int | None:
     await _append(id, into, decide)
     known = await into.store.stream(stream_name(into.project, "operation", id))
     return known[-1].entry.position if known else None
+
+
+def _fingerprint(spool: Spool, *, is_over: bool) -> Hashable | None:
+    """With its age and its recorder's end, as far as they matter: what never ran is given up after a while."""
+    found = spool.fingerprint()
+    return None if found is None else (found, is_over, _is_abandoned(spool.id))
 
 
 async def _gone(id: UUID, into: Into) -> Ingested:
@@ -242,7 +271,8 @@ class _Ingest:
 
     async def _done(self, *, still_open: bool) -> Ingested:
         """The raw output goes as soon as what was made of it is history."""
-        needed = is_needed(self._home, self._spool, this_boot(), time.time_ns() // 1_000_000)
+        now_ms = time.time_ns() // 1_000_000
+        needed = await asyncio.to_thread(is_needed, self._home, self._spool, this_boot(), now_ms)
         if not still_open and not needed:
             self._spool.discard()
             return await self._told("recorded")
@@ -251,8 +281,7 @@ class _Ingest:
 
     def _nothing_ran(self) -> Ingested:
         """A recorder that is only just beginning looks the same, for a moment."""
-        began_s = (self._id.int >> 80) / 1000
-        if time.time() - began_s < _ABANDONED_S:
+        if not _is_abandoned(self._id):
             return Ingested(self._id, "running")
         self._spool.discard()
         return Ingested(self._id, "nothing ran")
@@ -293,6 +322,11 @@ def _state(known: Sequence[Recorded]) -> operation.Operation | None:
     for recorded in known:
         state = operation.evolve(state, recorded.event)
     return state
+
+
+def _is_abandoned(id: UUID) -> bool:
+    """Whether it began so long ago that a recorder would have started its command since."""
+    return time.time() - (id.int >> 80) / 1000 >= _ABANDONED_S
 
 
 def _is_beginning(recording: Recording) -> bool:

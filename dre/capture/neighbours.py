@@ -1,5 +1,6 @@
 """Neighbours: other recordings in the same work tree, whose changes must not be taken for this one's."""
 
+import asyncio
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
@@ -51,7 +52,7 @@ async def find_neighbours(
         return Neighbours()
     top = recording.before.top
     found = {one.id: one for one in await _recorded(store, top)}
-    waiting = _waiting(spools, spool.id, top, ended_wall_ns(recording), boot_id)
+    waiting = await asyncio.to_thread(_waiting, spools, spool.id, top, ended_wall_ns(recording), boot_id)
     found.update((one.id, one) for one in waiting.found)
     found.pop(spool.id, None)
     return Neighbours(tuple(found.values()), waiting.more)

@@ -1,10 +1,12 @@
 """A spool as it is found: one recording's directory, reached through descriptors and trusted in nothing."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Hashable, Iterator
 from uuid import UUID
 
 from dre.errors import SpoolRefused
@@ -18,6 +20,8 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe in 
 _LOCKED = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DRAFT = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _VERSION, _VARIANT = 7, 2
+_READ_FROM = (NEEDLES, JOURNAL, OUTPUT, LATE_JOURNAL, LATE_OUTPUT)
+_TICK_NS = 1_000_000_000  # more than one of the clock that files are dated by
 
 
 class Spools:
@@ -136,6 +140,19 @@ class Spool:
             return _is_held(fd)
         finally:
             os.close(fd)
+
+    def fingerprint(self) -> Hashable | None:
+        """
+        Equal as long as what it holds reads the same. None where something changed just now: what follows within the
+        same tick of the clock could not be told from it.
+        """
+        found = [os.fstat(self.fd)]  # tells of every name that came or went
+        for name in _READ_FROM:
+            with contextlib.suppress(FileNotFoundError):
+                found.append(os.stat(name, dir_fd=self.fd, follow_symlinks=False))
+        if time.time_ns() - max(one.st_ctime_ns for one in found) < _TICK_NS:
+            return None
+        return tuple((one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in found)
 
     def lock(self) -> bool:
         """Becomes its only ingester. False: another one is at work, or was, and the spool is history by now."""

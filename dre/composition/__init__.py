@@ -45,6 +45,7 @@ from dre.verification import follower as verification
 
 if TYPE_CHECKING:
     from dre.capture.ingest import Ingested
+    from dre.capture.waiting import Waiting
 
 
 _REMEMBERED_AFTER_S = 0.05
@@ -81,11 +82,16 @@ def read_settings(directory: str, environment: Mapping[str, str]) -> Settings:
 
 
 async def record_pending(
-    engine: Engine, *, patience_s: float = 0.0, configured: Callable[[], Configuration] | None = None
+    engine: Engine,
+    *,
+    patience_s: float = 0.0,
+    configured: Callable[[], Configuration] | None = None,
+    waiting: "Waiting[Ingested] | None" = None,
 ) -> "list[Ingested]":
     """
     What waits in the spool becomes history. Spools that another ingest holds are waited for, `patience_s` in all.
     `configured`: what holds now, where it may have changed since the engine was opened; asked if anything waits.
+    `waiting`: for whoever asks again and again, so that what has not changed is not read again.
 
     Nothing is recorded while the engine is blocked.
     """
@@ -96,7 +102,7 @@ async def record_pending(
     into = Into(engine.store, engine.appender, engine.blobs, engine.actor)
     holds = engine.settings.configuration if configured is None else configured()
     rules = Rules(holds.reports.globs, holds.redaction.patterns)
-    found = await ingest_pending(engine.dot_dre.spools, into, rules)
+    found = await ingest_pending(engine.dot_dre.spools, into, rules, waiting)
     deadline = time.monotonic() + patience_s
     for place, ingested in enumerate(found):
         left = deadline - time.monotonic()

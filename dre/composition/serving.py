@@ -9,12 +9,14 @@ import socket
 import stat
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
 
 from dre.adapters.filesystem import serving_file
 from dre.adapters.filesystem.serving_file import Running
+from dre.capture.waiting import Waiting
 from dre.composition import Engine, record_pending
 from dre.composition.configuring import WorkspaceConfiguring
 from dre.errors import ServerRunning, WorkspaceRefused
@@ -23,6 +25,9 @@ from dre.server.access import Access
 from dre.server.connection import Runner
 from dre.server.gateway import SEEN, build_app
 from dre.server.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dre.capture.ingest import Ingested
 
 TOKEN = "token"  # noqa: S105 - the name of a file
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -73,8 +78,10 @@ def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
         longest = found.st_size
         return None
 
+    waiting: Waiting[Ingested] = Waiting()
+
     async def record() -> list[Exception]:
-        found = await record_pending(engine, configured=configuring.now)
+        found = await record_pending(engine, configured=configuring.now, waiting=waiting)
         return [one.error for one in found if one.error is not None]
 
     return Workspace(
@@ -108,6 +115,7 @@ async def serving(
         record = held.enter_context(_only_one(engine.dot_dre.within(serving_file.NAME)))
         listening = held.enter_context(_listening(host, port))
         number = listening.getsockname()[1]
+        host = _plain(host)
         page = _page_name(host)
         hosts = _places([page, *_names(host, names)], number)
         token = held.enter_context(_new_token(engine.dot_dre.within(TOKEN)))
@@ -205,6 +213,14 @@ def _new_token(path: str) -> Iterator[str]:
             with contextlib.suppress(OSError):
                 if os.path.samestat(os.lstat(path), ours):
                     os.unlink(path)
+
+
+def _plain(host: str) -> str:
+    """An address as browsers write it, whatever they are given: `127.1` is `127.0.0.1`. A name as it is."""
+    try:
+        return str(socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)[0][4][0])
+    except OSError:
+        return host
 
 
 def _page_name(host: str) -> str:

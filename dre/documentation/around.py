@@ -2,13 +2,14 @@
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from dre.documentation import safe
 
-LARGEST_BYTES = 8 << 20
+LARGEST_BYTES, MOST_LINES = 8 << 20, 200_000
 AFTER, TAIL = 8, 10
 _LONGEST_LINE = 300
 _LONGEST_LINE_BYTES = 4 * _LONGEST_LINE + 8  # so many characters, and none of them cut
@@ -17,14 +18,16 @@ _NEXT_PART = re.compile(r"([=_#*])\1{3,}( .* \1{4,})?\s*")  # how runners draw a
 
 
 async def read_lines(chunks: AsyncIterator[bytes]) -> list[str]:
-    """Safe lines; of a large output its last part only, where runners sum up."""
-    kept, size = [], 0
+    """Safe lines; of a large output, or one of many lines, its last part only, where runners sum up."""
+    kept: deque[tuple[bytes, int]] = deque()
+    size = ends = 0
     async for chunk in chunks:
-        kept.append(chunk)
-        size += len(chunk)
-        while size - len(kept[0]) >= LARGEST_BYTES:
-            size -= len(kept.pop(0))
-    return await asyncio.to_thread(_split, kept)  # a tenth of a second for the largest: others are served meanwhile
+        kept.append((chunk, chunk.count(b"\n")))
+        size, ends = size + len(chunk), ends + kept[-1][1]
+        while size - len(kept[0][0]) >= LARGEST_BYTES or ends - kept[0][1] >= MOST_LINES:
+            dropped, fewer = kept.popleft()
+            size, ends = size - len(dropped), ends - fewer
+    return await asyncio.to_thread(_split, [chunk for chunk, _ in kept])  # others are served meanwhile
 
 
 def around(lines: Sequence[str], subject: str, detail: str, others: Sequence[str]) -> list[str]:
@@ -83,8 +86,13 @@ def _trimmed(lines: Sequence[str]) -> list[str]:
 
 
 def _split(chunks: Sequence[bytes]) -> list[str]:
-    """Line by line, so that no single step of it holds up everything else."""
-    return [_safe(line[:_LONGEST_LINE_BYTES]) for line in b"".join(chunks).split(b"\n")]
+    """Chunk by chunk and line by line, so that no single step of it holds up everything else."""
+    lines: list[str] = []
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        lines += [_safe(line[:_LONGEST_LINE_BYTES]) for line in whole]
+    return [*lines, _safe(rest[:_LONGEST_LINE_BYTES])]
 
 
 def _safe(raw: bytes) -> str:

@@ -32,6 +32,7 @@ from dre.server.workspace import WORKSPACE, Workspace
 
 LOG = structlog.get_logger("dre")
 _READING = ("GET", "HEAD")
+_LINK = "/open/"
 
 STREAM = api(
     "GET",
@@ -115,7 +116,7 @@ async def gateway(
     except ConnectionError:
         raise  # whoever asked has gone
     except Exception as error:
-        LOG.exception("request_failed", method=request.method, path=request.path)
+        LOG.exception("request_failed", method=request.method, path=_logged(request.path))
         response = _refusal(request, error)
     finally:
         _count(request, status)
@@ -132,7 +133,13 @@ def _count(request: web.Request, status: int) -> None:
     resource = request.match_info.route.resource
     request.app[COUNTED].requests[(request.method, resource.canonical if resource else "", status)] += 1
     if status >= 500 or status in (401, 403, 421) or request.method not in _READING:
-        LOG.info("request", method=request.method, path=request.path[:200], status=status, address=request.remote)
+        path = _logged(request.path)
+        LOG.info("request", method=request.method, path=path, status=status, address=request.remote)
+
+
+def _logged(path: str) -> str:
+    """What was refused may have shown an address that still opens; a log is read by more people than may have it."""
+    return f"{_LINK}…" if path.startswith(_LINK) else path[:200]
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:

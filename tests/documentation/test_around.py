@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dre.documentation import around
 
@@ -108,3 +110,28 @@ async def test_a_long_line_is_cut_between_characters() -> None:
         yield "\U0001f600".encode() * 1000 + b"\nplain\r\n"
 
     assert await around.read_lines(chunks()) == ["\U0001f600" * 300, "plain", ""]
+
+
+@given(st.lists(st.binary(max_size=9), max_size=9), st.integers(1, 7))
+async def test_lines_are_the_same_in_whatever_pieces_they_come(lines: list[bytes], size: int) -> None:
+    content = b"\n".join(lines)
+
+    async def chunks(size: int) -> AsyncIterator[bytes]:
+        for at in range(0, len(content), size):
+            yield content[at : at + size]
+
+    assert await around.read_lines(chunks(size)) == await around.read_lines(chunks(1 << 10))
+
+
+async def test_of_an_output_of_many_lines_the_last_ones_are_read() -> None:
+    piece = 1 << 18
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(32):
+            yield b"\n" * piece
+        yield b"1 failed"
+
+    lines = await around.read_lines(chunks())
+
+    assert around.MOST_LINES <= len(lines) <= around.MOST_LINES + piece
+    assert lines[-1] == "1 failed"

@@ -1,5 +1,6 @@
 """Who may ask: every route, with nothing, with what is wrong, from a foreign name or page."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -236,6 +237,18 @@ async def test_the_address_opens_once_and_its_cookie_reads(served: Served) -> No
     address, named = opening(served)
     async with served.bare.get(address, headers=named) as response:
         assert response.status == 401
+
+
+async def test_of_many_who_use_the_address_at_once_one_gets_in(served: Served) -> None:
+    address, named = opening(served)
+
+    async def use(browser: aiohttp.ClientSession) -> tuple[int, bool]:
+        async with browser.get(address, headers=named) as response:
+            return response.status, "Set-Cookie" in response.headers
+
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as browser:
+        found = await asyncio.gather(*(use(browser) for _ in range(200)))
+    assert sorted(found) == [(200, True), *[(401, False)] * 199]
 
 
 async def test_with_the_cookie_what_changes_something_must_name_its_page(served: Served) -> None:

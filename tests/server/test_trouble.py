@@ -437,6 +437,35 @@ async def test_a_server_on_all_addresses_tells_one_by_which_it_answers(tmp_path:
             assert response.status == 200
 
 
+@pytest.mark.parametrize(("host", "told"), [("127.1", "127.0.0.1"), ("0", "127.0.0.1"), ("0:0:0:0:0:0:0:1", "[::1]")])
+async def test_an_address_is_told_as_browsers_write_it(tmp_path: Path, host: str, told: str) -> None:
+    folder = make_workspace(tmp_path / "spelled")
+    async with started(folder, "--port", "0", "--host", host) as running:
+        base = await address(running)
+        assert base.startswith(f"http://{told}:")
+        async with aiohttp.ClientSession() as http, http.get(f"{base}/livez") as response:
+            assert response.status == 200
+
+
+async def test_an_address_that_still_opens_stands_in_no_log(folder: Path) -> None:
+    async with started(folder, "--port", "0", "--json") as running, aiohttp.ClientSession() as http:
+        assert running.stdout is not None
+        told = json.loads(await running.stdout.readline())
+        once = urlsplit(told["open"])
+        for method, headers, status in (
+            ("GET", {"Host": "evil.example"}, 421),
+            ("GET", {"Origin": "http://evil.example"}, 403),
+            ("POST", {}, 401),
+            ("GET", {}, 200),
+        ):
+            async with http.request(method, told["url"] + once.path, headers=headers) as response:
+                assert response.status == status
+        running.send_signal(signal.SIGTERM)
+        _, said = await end(running)
+    assert [json.loads(line)["status"] for line in said.splitlines() if '"/open/' in line] == [421, 403, 401]
+    assert once.path not in said
+
+
 async def test_with_json_its_addresses_are_an_object(tmp_path: Path) -> None:
     folder = make_workspace(tmp_path / "json")
     async with started(folder, "--port", "0", "--json") as running, aiohttp.ClientSession() as http:
