@@ -14,7 +14,15 @@ from dre.server.incoming import parameters, shown
 from dre.server.live import LIVE
 from dre.server.stream.session import FAILED, GOING_AWAY, Session
 from dre.server.stream.subscription import Subscribe, wanted
-from dre.server.websocket import GRACE_S, MOST_SESSIONS, bound_send_buffer, checked, in_words, serve_socket, subscribed
+from dre.server.websocket import (
+    MOST_SESSIONS,
+    bound_send_buffer,
+    checked,
+    close_soon,
+    in_words,
+    serve_socket,
+    subscribed,
+)
 from dre.server.workspace import WORKSPACE
 
 MEDIA_TYPE = "text/event-stream"
@@ -57,8 +65,7 @@ class EventsLink:
         self.say({"type": "cut", "code": why, "position": position})
         self._is_cut = True
         self._transport.write(_END)
-        self._transport.close()
-        asyncio.get_running_loop().call_later(GRACE_S, self._transport.abort)
+        close_soon(self._transport)
 
     def fail(self, error: Exception, position: int | None) -> None:
         self.say(in_words(error))

@@ -75,8 +75,7 @@ class SocketLink:
         self.say({"type": "cut", "code": why, "position": position})
         self._is_cut = True
         self._transport.write(_frame(_CLOSE, struct.pack("!H", _CODES[why]) + why.encode()))
-        self._transport.close()
-        asyncio.get_running_loop().call_later(GRACE_S, self._transport.abort)
+        close_soon(self._transport)
 
     def fail(self, error: Exception, position: int | None) -> None:
         self.say(in_words(error))
@@ -180,6 +179,17 @@ async def serve_socket(request: web.Request) -> web.WebSocketResponse:
 def bound_send_buffer(transport: asyncio.Transport) -> None:
     """Else the system keeps megabytes for each listener that does not read, and `unsent` knows nothing of them."""
     transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER)
+
+
+def close_soon(transport: asyncio.Transport) -> None:
+    """What was written still goes out, if it is taken within a moment."""
+    transport.close()
+    asyncio.get_running_loop().call_later(GRACE_S, _abort, transport)
+
+
+def _abort(transport: asyncio.Transport) -> None:
+    if transport.get_protocol() is not None:  # else all was taken: asyncio cannot abort what has ended by itself
+        transport.abort()
 
 
 def checked(asked: Subscribe, size: int, generation: int) -> int:

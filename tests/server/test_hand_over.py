@@ -5,6 +5,7 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from server import another_process
@@ -12,6 +13,7 @@ from server.listening import sent, socket
 from server.served import Served
 from server.test_stream import passing
 
+from dre.server import websocket
 from dre.server.stream import session
 from dre.server.stream.session import MOST_AT_ONCE, MOST_UNSENT
 
@@ -74,6 +76,28 @@ async def test_a_reader_that_takes_nothing_is_cut_with_its_position_and_complete
     assert (cut["type"], cut["code"], code) == ("cut", "too_slow", 4408)
     assert positions == list(range(cut["position"] + 1))
     assert await rest_of(served, cut["position"]) == list(range(cut["position"] + 1, 202))
+
+
+async def test_one_that_was_cut_and_then_took_everything_ends_without_trouble(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubles: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, trouble: troubles.append(trouble))
+    monkeypatch.setattr(websocket, "GRACE_S", 0.5)
+    async with socket(served) as listener:
+        await listener.subscribe(after=-1)
+        [told_to] = served.live.broadcast._catching_up
+        transport = listener.transport()
+        transport.pause_reading()
+        await served.append_all(200, filler=60_000)
+        [connected] = served.live.listeners
+        connected.leave()
+        assert told_to.link.unsent() > 0
+        transport.resume_reading()
+        said, code = await listener.until_closed()
+        await asyncio.sleep(1)
+    assert (said[-1]["code"], code) == ("going_away", 1001)
+    assert troubles == []
 
 
 async def test_a_reader_for_whom_too_much_happened_at_once_is_told_the_rest_from_history(served: Served) -> None:
