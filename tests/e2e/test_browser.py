@@ -27,12 +27,12 @@ async def addresses(project: Console) -> AsyncIterator[list[str]]:
 
 @pytest.fixture
 async def page(addresses: list[str]) -> AsyncIterator[Page]:
-    base, once = addresses
+    _, once = addresses
     async with chromium() as browser:
         page = await browser.new_page()
         page.set_default_timeout(PATIENCE_MS)
         await page.goto(once)
-        await page.wait_for_url(f"{base}/")
+        await page.wait_for_url(f"{once.partition('/open/')[0]}/")
         yield page
 
 

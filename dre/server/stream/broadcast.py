@@ -12,7 +12,7 @@ from dre.server.stream.session import SESSION_OVER, Joined, Session
 LOG = structlog.get_logger("dre")
 _SHORTEST_GAP_S = 0.0005
 _LONGEST_GAP_S = 0.05
-_GAP_FACTOR = 2.0  # a third of the time at most goes into telling: what comes meanwhile is one write, not many
+_GAP_FACTOR = 4.0  # a fifth of the time at most goes into telling: what comes meanwhile is one write, not many
 _AGAIN_S = 0.005
 
 

@@ -83,26 +83,26 @@ class Session:
         """
         if self.index is None or not self.link.is_open():
             return True
-        if self.index == ring.end:
-            if self.link.unsent() <= MOST_UNSENT:
-                self._moved_at = now
+        end, has_room = ring.end, self.link.unsent() <= MOST_UNSENT
+        if has_room:
+            self._moved_at = now
+        if self.index == end:
             return True
         if self.index < ring.first:
             self.index = None
             return True
-        if self.link.unsent() > MOST_UNSENT:
+        if not has_room:
             if now - self._moved_at > STALLED_S:
                 self.link.cut(self.position, TOO_SLOW)
             return False
-        self._moved_at = now
-        key = (type(self.link), self.wanted, self.principal.projects, self.index, self.position, ring.end)
+        key = (type(self.link), self.wanted, self.principal.projects, self.index, self.position, end)
         found = joined.get(key)
         if found is None:
             found = joined[key] = self._join(ring)
         frames, self.index, self.position = found
         if frames:
             self.link.write(frames)
-        return self.index == ring.end
+        return self.index == end
 
     def _join(self, ring: Ring) -> tuple[bytes, int, int]:
         assert self.index is not None  # noqa: S101 - advance looks
