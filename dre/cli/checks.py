@@ -160,7 +160,7 @@ def _server(dot_dre: str) -> Finding:
     if state is not None:
         hint = None if state == "ok" else f"{running.url}/api/v1/health/detailed names the part that is not well"
         return Finding(_STATES[state], "server", f"{where} says that it is {state}", hint)
-    if _lives(running.pid):
+    if serving_file.is_held(dot_dre):
         return Finding("FAIL", "server", f"{where} does not answer", f"end process {running.pid}; then dre serve")
     return Finding("note", "server", f"{where} is gone, and was not ended in order", "dre serve starts another")
 
@@ -175,10 +175,6 @@ def _health(url: str) -> str | None:
             return msgspec.json.decode(asking.getresponse().read(_LARGEST_HEALTH), type=_Health).status
     except (OSError, http.client.HTTPException, ValueError, msgspec.MsgspecError):
         return None
-
-
-def _lives(pid: int) -> bool:
-    return os.path.exists(f"/proc/{pid}")
 
 
 def _spool(engine: Engine) -> list[Finding]:

@@ -1,6 +1,7 @@
 """What comes back: read within bounds, problems (RFC 9457) as the errors that they are, by their code."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -24,8 +25,15 @@ def reaching(base: str) -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        why = str(error) or type(error).__name__
-        raise unreachable(base, why) from None
+        raise unreachable(base, _why(error)) from None
+
+
+def _why(error: Exception) -> str:
+    """The system's words where it has some: the library's repeat the address, and speak of TLS where none is."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.errno or 0
+        return os.strerror(number) if number > 0 else error.strerror or str(error)  # a resolver's numbers are its own
+    return str(error) or type(error).__name__
 
 
 def unreachable(base: str, why: str) -> ServerUnreachable:

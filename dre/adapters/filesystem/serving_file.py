@@ -1,5 +1,6 @@
-"""`.dre/serving`: which server has this workspace, as it says itself; empty when none does."""
+"""`.dre/serving`: which server has this workspace, as it says itself, locked as long as it lives; empty without one."""
 
+import fcntl
 import json
 import os
 
@@ -11,7 +12,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe in 
 
 
 class Running(msgspec.Struct, frozen=True):
-    """A server that was killed leaves this behind: whether it is there, only an answer tells."""
+    """A server that was killed leaves this behind, and nothing that is held."""
 
     pid: int
     url: str
@@ -42,3 +43,18 @@ def read_in(dot_dre: str) -> Running | None:
         return read(fd)
     finally:
         os.close(fd)
+
+
+def is_held(dot_dre: str) -> bool:
+    """Whether a server lives, answering or not. Its process's number would not tell: it may be another's by now."""
+    try:
+        fd = os.open(os.path.join(dot_dre, NAME), _READ)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
