@@ -27,7 +27,7 @@ class Journal:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.trouble = 0  # errno; from then on nothing but the closing frames is written: a gap would go unnoticed
-        self._began = time.monotonic_ns()
+        self.opened_wall_ns, self._began = time.time_ns(), time.monotonic_ns()  # one moment, on two clocks
         self._position = self._allocated = 0
         self._room_for(0, RESERVE)
 

@@ -170,7 +170,7 @@ class Recorder:
                 ("operation", self._spool.id.encode()),
                 *(("argv", word) for word in options.argv),
                 ("cwd", os.getcwdb()),
-                ("wall_ns", b"%d" % time.time_ns()),
+                ("wall_ns", b"%d" % self._recording.journal.opened_wall_ns),
                 ("boot", boot_id),
                 *((f"fd{fd}", kind.encode()) for fd, kind in enumerate(decision.kinds)),
                 ("order", b"exact" if decision.one_output else b"approximate"),

@@ -50,6 +50,24 @@ def test_where_and_as_whom_it_ran(place: Place) -> None:
     assert start["system"] == [f"{system.sysname} {system.release} {system.machine}".encode()]
 
 
+def test_wall_time_and_the_times_of_frames_count_from_the_same_moment(place: Place) -> None:
+    program = """
+import os, sys, time
+uname = os.uname
+os.uname = lambda: (time.sleep(0.3), uname())[1]  # a busy machine, while the recorder looks around
+from dre.shim import recorder
+recorder.main(["--no-workspace", "true"])
+"""
+    before = time.time_ns()
+
+    run([PYTHON, "-c", program], cwd=place.folder)
+
+    began, ended = int(place.spool.start["wall_ns"][0]), place.spool.one("exit").at_ns
+    assert place.spool.one("start").at_ns >= 300_000_000
+    assert before <= began
+    assert began + ended <= time.time_ns()
+
+
 def test_a_folder_of_any_name(place: Place) -> None:
     odd = os.fsencode(place.folder) + b"/a\nb \xff"
     os.mkdir(odd)
