@@ -26,6 +26,7 @@ from dre.domain.operation import (
 from dre.shim.descriptors import INNER
 
 ARGV_BYTES = 64 << 10
+SPOILED, DELETED = "damaged or forged", "deleted"
 _PLACE_BYTES = 12 << 10
 _LABELS_BYTES = 16 << 10
 _WRITES_BYTES = 32 << 10
@@ -125,11 +126,11 @@ def ended_fact(
     )
 
 
-def unrecorded_end(started: OperationStarted) -> OperationInterrupted:
-    """Of an operation whose start is history, and whose recording cannot become any."""
+def unrecorded_end(started: OperationStarted, why: str) -> OperationInterrupted:
+    """Of an operation whose start is history, and whose recording cannot become any: `SPOILED` or `DELETED`."""
     return OperationInterrupted(
         operation_id=started.id,
-        reason="its recording was damaged or forged before it could be recorded; how it ended is not known",
+        reason=f"its recording was {why} before it could become history; how it ended is not known",
         last_seen_at=started.timestamp,
         exit_code=None,
         signal=None,

@@ -13,7 +13,7 @@ import msgspec
 from dre.application.execute import Appender, execute, read_stream
 from dre.capture import needles, observed
 from dre.capture.evidence import Kept, gather, keep, late_output
-from dre.capture.facts import Described, describe, ended_fact, ended_wall_ns, unrecorded_end
+from dre.capture.facts import SPOILED, Described, describe, ended_fact, ended_wall_ns, unrecorded_end
 from dre.capture.fitting import fitting_observations
 from dre.capture.journal import read_late, read_recording, this_boot
 from dre.capture.neighbours import beside, find_neighbours, is_needed, later_tree
@@ -28,7 +28,7 @@ from dre.domain.ledger import DEFAULT_PROJECT
 from dre.errors import SpoolRefused
 from dre.ledger.event_id import operation_event_id
 from dre.ports.blob_store import BlobStore
-from dre.ports.event_store import EventStore
+from dre.ports.event_store import EventStore, Receipt
 
 LATE_PATIENCE_S = 2.0
 PATIENCE_S = 60.0
@@ -141,26 +141,28 @@ async def _read(home: Spools, spool: Spool, into: Into, rules: Rules, *, is_over
 
 async def _refused(id: UUID, into: Into, error: SpoolRefused, *, is_over: bool) -> Ingested:
     """Without the frames that the error came through and all that they hold: it may be kept for long."""
-    position = await _end_unrecorded(id, into) if is_over else None
+    position = None
+    if is_over:
+        await end_unrecorded(id, into, SPOILED)
+        known = await into.store.stream(stream_name(into.project, "operation", id))
+        position = known[-1].entry.position if known else None
     error.__traceback__ = error.__context__ = None
     return Ingested(id, "refused", position, error)
 
 
-async def _end_unrecorded(id: UUID, into: Into) -> int | None:
+async def end_unrecorded(id: UUID, into: Into, why: str) -> bool:
     """
-    An operation that history has begun does not run for ever there because its recording was spoiled. The error's own
-    words are no part of it: they may quote what was not redacted.
+    An operation that history has begun does not run for ever there because its recording was spoiled; whether that had
+    to be said. An error's own words are no part of it: they may quote what was not redacted.
     """
 
     def decide(known: Sequence[Recorded]) -> list[DomainEvent]:
         state = _state(known)
         if state is None or state.outcome is not None or not isinstance(known[0].event, operation.OperationStarted):
             return []
-        return operation.end(state, unrecorded_end(known[0].event))
+        return operation.end(state, unrecorded_end(known[0].event, why))
 
-    await _append(id, into, decide)
-    known = await into.store.stream(stream_name(into.project, "operation", id))
-    return known[-1].entry.position if known else None
+    return await _append(id, into, decide) is not None
 
 
 def _fingerprint(spool: Spool, *, is_over: bool) -> Hashable | None:
@@ -307,14 +309,16 @@ class _Ingest:
         return Ingested(self._id, state, known[-1].entry.position if known else None)
 
 
-async def _append(id: UUID, into: Into, decide: Callable[[Sequence[Recorded]], Sequence[DomainEvent]]) -> None:
+async def _append(
+    id: UUID, into: Into, decide: Callable[[Sequence[Recorded]], Sequence[DomainEvent]]
+) -> Receipt | None:
     """To an operation's stream. An event's id follows from its place there, so nothing can be recorded twice."""
 
     def placed(known: list[Recorded]) -> list[tuple[UUID, DomainEvent]]:
         return [(operation_event_id(id, at), fact) for at, fact in enumerate(decide(known), len(known))]
 
     stream = stream_name(into.project, "operation", id)
-    await execute(into.store, into.appender, actor=into.actor, stream=stream, decide=placed)
+    return await execute(into.store, into.appender, actor=into.actor, stream=stream, decide=placed)
 
 
 def _state(known: Sequence[Recorded]) -> operation.Operation | None:

@@ -13,7 +13,7 @@ from dre.errors import SpoolRefused
 from dre.shim.ids import is_id
 
 NEEDLES, JOURNAL, OUTPUT, LATE_JOURNAL, LATE_OUTPUT = "needles", "journal", "out.raw", "late.journal", "late.raw"
-_ALIVE, _LOCK = "alive", "ingest"
+ALIVE, _LOCK = "alive", "ingest"
 _DONE = ".recorded-"  # a spool that is history and only waits to be deleted
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe in a file's place must not hold us up
@@ -48,7 +48,7 @@ class Spools:
     def is_alive(self, id: UUID) -> bool:
         """Whether somebody still records there, or may: the folder need not be one that can be trusted."""
         try:
-            fd = os.open(os.path.join(str(id), _ALIVE), _READ, dir_fd=self.fd)
+            fd = os.open(os.path.join(str(id), ALIVE), _READ, dir_fd=self.fd)
         except PermissionError:
             return True
         except OSError:
@@ -133,7 +133,7 @@ class Spool:
     def alive(self) -> bool:
         """Whether shim, keeper or drainer of this recording still live."""
         try:
-            fd = self.open_file(_ALIVE)
+            fd = self.open_file(ALIVE)
         except FileNotFoundError:
             return False
         try:

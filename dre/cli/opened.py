@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dre.adapters.filesystem.begin import CI_MARKER
 from dre.cli.asked import Asked
-from dre.composition import Engine, look_at_history, open_engine, read_settings, record_pending
+from dre.composition import Engine, end_lost, look_at_history, open_engine, read_settings, record_pending
 from dre.domain.ids import short
 from dre.errors import DREError
 
@@ -48,6 +48,7 @@ async def opened(asked: Asked, *, caught_up: bool = True, to_append: bool = Fals
             await _record_pending(asked, engine)
         if caught_up:
             await _catch_up(asked, engine)
+            await _end_lost(asked, engine)
         yield engine
 
 
@@ -82,6 +83,18 @@ def why_it_waits(ingested: "Ingested") -> str | None:
             return f"captured, not recorded: {ingested.error}"
         case _:
             return None
+
+
+async def _end_lost(asked: Asked, engine: Engine) -> None:
+    try:
+        lost = await end_lost(engine)
+    except DREError as error:
+        asked.note(f"what was begun and is lost is not ended: {error.message}")
+        return
+    for id in lost:
+        asked.note(f"{short(id)} its recording was deleted before it could become history")
+    if lost:
+        await _catch_up(asked, engine)
 
 
 async def _catch_up(asked: Asked, engine: Engine) -> None:

@@ -36,9 +36,10 @@ from dre.ledger.entry import Entry
 from dre.ledger.event_id import derived_id
 from dre.ports.blob_store import BlobStore
 from dre.ports.event_store import Append, EventStore
-from dre.ports.table_store import TableStore
+from dre.ports.table_store import Query, TableStore
 from dre.projections import PROJECTIONS
 from dre.projections.compare import altered_tables
+from dre.projections.operations import RUNNING, OperationRow
 from dre.projections.projection import Projecting
 from dre.settings import Configuration, Settings, load, state_home
 from dre.verification import follower as verification
@@ -109,6 +110,23 @@ async def record_pending(
         if ingested.state == "busy" and left > 0:
             found[place] = await ingest_one(engine.dot_dre.spools, ingested.operation_id, into, rules, patience_s=left)
     return found
+
+
+async def end_lost(engine: Engine) -> list[UUID]:
+    """
+    Operations that history has begun, and whose recordings were deleted before they could become history: they end
+    there as interrupted; answers which. One that the tables do not know of yet is found the next time.
+    """
+    if engine.blocked is not None:
+        return []
+    running = await engine.tables.query(OperationRow, Query(where={"status": RUNNING}))
+    spools = engine.dot_dre.spools
+    if not (begun := [row.id for row in running if _is_missing(spools, row.id)]):
+        return []
+    from dre.capture import lost  # noqa: PLC0415 - 40 ms, if anything is
+    from dre.capture.ingest import Into  # noqa: PLC0415
+
+    return await lost.end_lost(spools, begun, Into(engine.store, engine.appender, engine.blobs, engine.actor))
 
 
 async def compare_tables(engine: Engine) -> list[str]:
@@ -182,6 +200,10 @@ async def look_at_history(directory: str, environment: Mapping[str, str]) -> DRE
         return None
     except DREError as error:
         return error
+
+
+def _is_missing(spools: str, id: UUID) -> bool:
+    return not os.path.lexists(os.path.join(spools, str(id)))
 
 
 def _anything_in(folder: str) -> bool:

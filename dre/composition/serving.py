@@ -17,7 +17,7 @@ from aiohttp import web
 from dre.adapters.filesystem import serving_file
 from dre.adapters.filesystem.serving_file import Running
 from dre.capture.waiting import Waiting
-from dre.composition import Engine, record_pending
+from dre.composition import Engine, end_lost, record_pending
 from dre.composition.configuring import WorkspaceConfiguring
 from dre.errors import ServerRunning, WorkspaceRefused
 from dre.server.accepting import Accepting
@@ -40,6 +40,7 @@ _LINGER_S = 2.0  # how long what was refused may go on arriving, so that its sen
 _KEEP_ALIVE_S = 75.0
 _FIRST_REQUEST_S = 15.0
 _LOOK_S = 1.0
+_LOOK_FOR_LOST_S = 5.0
 _NEW = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _TOKEN_BYTES = 32
 _PAGE_NAME_BYTES = 8
@@ -79,8 +80,13 @@ def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
         return None
 
     waiting: Waiting[Ingested] = Waiting()
+    look_for_lost_at = 0.0
 
     async def record() -> list[Exception]:
+        nonlocal look_for_lost_at
+        if time.monotonic() >= look_for_lost_at:
+            await end_lost(engine)
+            look_for_lost_at = time.monotonic() + _LOOK_FOR_LOST_S
         found = await record_pending(engine, configured=configuring.now, waiting=waiting)
         return [one.error for one in found if one.error is not None]
 

@@ -1,12 +1,16 @@
 """`dre log`, `dre show`, `dre events`: what was recorded comes back, whole for programs and safe for people."""
 
 import base64
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from cli.shop import LIMIT_S, PYTHON, Shop
@@ -283,24 +287,49 @@ def _capture_only(shop: Shop) -> None:
     assert done.returncode == 0
 
 
-def test_what_was_spoiled_while_it_ran_is_shown_as_interrupted_with_the_reason(shop: Shop) -> None:
+@contextlib.contextmanager
+def _running(shop: Shop) -> Iterator[tuple[Path, "subprocess.Popen[bytes]"]]:
+    """A command that history knows to run, for as long as the block: its spool, its recorder."""
     shop.dre("init")
     waiting = ["sh", "-c", "while ! [ -e go ]; do sleep .02; done"]
-    running = subprocess.Popen([*PYTHON, "wrap", *waiting], cwd=shop.folder, stdin=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        [*PYTHON, "wrap", *waiting], cwd=shop.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     until = time.monotonic() + LIMIT_S
     while [row["status"] for row in shop.dre("log", "--json").json_lines()] != ["running"]:
         assert time.monotonic() < until
     [spool] = (shop.folder / ".dre" / "spool").iterdir()
-    (spool / "needles").write_bytes(b"\x20\0\0\0short")
+    yield spool, running
     (shop.folder / "go").touch()
-    assert running.wait(LIMIT_S) == 0
+    running.wait(LIMIT_S)
+
+
+def test_what_was_spoiled_while_it_ran_is_shown_as_interrupted_with_the_reason(shop: Shop) -> None:
+    with _running(shop) as (spool, _):
+        (spool / "needles").write_bytes(b"\x20\0\0\0short")
 
     log, show, verify = (shop.dre(*words) for words in (["log"], ["show"], ["verify"]))
 
     assert "recording interrupted" in log.out
     assert "captured, not recorded" in log.err
-    assert "its recording was damaged or forged before it could be recorded" in show.out
+    assert "its recording was damaged or forged before it could become history" in show.out
     assert "there is no evidence to judge" in show.out
     assert "not judged it yet" not in show.out
     assert verify.status == 3
     assert spool.is_dir()
+
+
+def test_what_was_deleted_after_its_recorder_was_killed_is_shown_as_interrupted_with_the_reason(shop: Shop) -> None:
+    with _running(shop) as (spool, recorder):
+        recorder.kill()
+        recorder.wait()
+        shutil.rmtree(spool)
+
+        log, again, show, verify = (shop.dre(*words) for words in (["log"], ["log"], ["show"], ["verify"]))
+
+    assert "recording interrupted" in log.out
+    assert f"{shop.short_ids()[0]} its recording was deleted before it could become history" in log.err
+    assert again.out == log.out
+    assert again.err == ""
+    assert "its recording was deleted before it could become history" in show.out
+    assert verify.status == 3

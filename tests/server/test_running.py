@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -103,6 +104,23 @@ async def test_a_command_that_runs_is_an_operation_that_runs(served: Served, mes
     await running.communicate()
 
     assert (await served.get(f"/operations/{id}"))["status"] == "succeeded"
+
+
+async def test_a_command_whose_recorder_was_killed_and_whose_recording_was_deleted_is_interrupted(
+    served: Served, messages: Messages
+) -> None:
+    await subscribe(messages, channels=["operations"])
+    running = await wrap(served, SLOW)
+    id = (await messages.until("operation.started"))["data"]["id"]
+
+    running.kill()
+    await running.wait()
+    shutil.rmtree(served.folder / ".dre" / "spool" / id)
+
+    interrupted = await messages.until("operation.interrupted", operationId=id)
+    assert "deleted before it could become history" in interrupted["data"]["reason"]
+    assert (await served.get(f"/operations/{id}"))["status"] == "interrupted"
+    (served.folder / "go").touch()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""Recordings that were deleted before they could become history: what it has begun of them does not run for ever."""
+
+import os
+from collections.abc import Sequence
+from uuid import UUID
+
+from dre.capture.facts import DELETED
+from dre.capture.ingest import Into, end_unrecorded
+from dre.capture.spool import ALIVE
+
+_PROCESSES = "/proc"
+
+
+async def end_lost(spools: str, begun: Sequence[UUID], into: Into) -> list[UUID]:
+    """
+    `begun`: operations that history may have begun and not ended. Those of which no recording is there, and that
+    nobody records any more, end as interrupted; answers which. A recorder whose spool was deleted writes it again in
+    the end, so as long as one lives there is nothing to say.
+    """
+    lost = [id for id in begun if not _is_there(spools, id)]
+    recorded = _still_recorded(lost) if lost else set()
+    ended = []
+    for id in lost:
+        if id in recorded or _is_there(spools, id):  # or it was written again just now
+            continue
+        if await end_unrecorded(id, into, DELETED):
+            ended.append(id)
+    return ended
+
+
+def _is_there(spools: str, id: UUID) -> bool:
+    return os.path.lexists(os.path.join(spools, str(id)))
+
+
+def _still_recorded(ids: Sequence[UUID]) -> set[UUID]:
+    """Whose lock a process still holds open, though it has no name any more (proc_pid_fd(5))."""
+    ends = {f"/{id}/{ALIVE} (deleted)": id for id in ids}
+    found: set[UUID] = set()
+    for process in filter(str.isdigit, os.listdir(_PROCESSES)):
+        folder = os.path.join(_PROCESSES, process, "fd")
+        try:
+            numbers = os.listdir(folder)
+        except OSError:  # another user's, or it has ended
+            continue
+        for number in numbers:
+            try:
+                path = os.readlink(os.path.join(folder, number))
+            except OSError:
+                continue
+            found.update(id for end, id in ends.items() if path.endswith(end))
+    return found

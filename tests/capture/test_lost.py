@@ -1,0 +1,111 @@
+"""Recordings that are deleted after history has begun them, before they could become any."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+from uuid import UUID
+
+from capture.recorded import History, JournalFile, Place, until
+
+from dre.capture.lost import end_lost
+from dre.domain.evidence import EvidenceComplete
+from dre.domain.ids import uuid7
+from dre.domain.operation import OperationInterrupted, OperationStarted
+
+WAITING = "while ! [ -e go ]; do sleep .02; done; echo done"
+
+
+async def begun(repository: Place, history: History) -> UUID:
+    """A command that waits for `go`, and that history knows to run."""
+    until(lambda: repository.ids() and (repository.spool() / "journal").exists(), "the journal")
+    until(lambda: len(JournalFile(repository.spool() / "journal").frames) >= 3, "the tree before")
+    assert [one.state for one in await history.take(repository)] == ["running"]
+    return UUID(repository.spool().name)
+
+
+def deleted(repository: Place) -> None:
+    shutil.rmtree(repository.spool())
+
+
+async def kinds(history: History, id: UUID) -> list[type]:
+    return [type(fact) for fact in await history.facts(id)]
+
+
+async def test_what_was_deleted_before_it_was_recorded_does_not_run_for_ever(
+    repository: Place, history: History
+) -> None:
+    with repository.start("sh", "-c", WAITING) as process:
+        id = await begun(repository, history)
+        (repository.top / "go").touch()
+        process.communicate()
+    repository.quiet(id)
+    deleted(repository)
+    assert await history.take(repository) == []  # nobody knows of it any more
+    assert await kinds(history, id) == [OperationStarted]
+
+    assert await end_lost(str(repository.spools), [id], history.into) == [id]
+
+    interrupted = await history.one(id, OperationInterrupted)
+    assert interrupted.reason == "its recording was deleted before it could become history; how it ended is not known"
+    assert (interrupted.exit_code, interrupted.signal) == (None, None)
+    assert await end_lost(str(repository.spools), [id], history.into) == []  # once
+
+
+async def test_also_where_its_recorder_was_killed(repository: Place, history: History) -> None:
+    with repository.start("sh", "-c", WAITING) as process:
+        id = await begun(repository, history)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        repository.quiet(id)
+        deleted(repository)
+
+        assert await end_lost(str(repository.spools), [id], history.into) == [id]
+
+        (repository.top / "go").touch()
+
+
+async def test_while_it_is_still_recorded_it_runs_and_what_its_recorder_writes_again_is_its_end(
+    repository: Place, history: History
+) -> None:
+    with repository.start("sh", "-c", WAITING) as process:
+        id = await begun(repository, history)
+        deleted(repository)
+
+        assert await end_lost(str(repository.spools), [id], history.into) == []
+
+        (repository.top / "go").touch()
+        process.communicate()
+    repository.quiet(id)
+    assert await end_lost(str(repository.spools), [id], history.into) == []  # it is there again
+    assert [one.state for one in await history.take(repository)] == ["recorded"]
+    interrupted = await history.one(id, OperationInterrupted)
+    assert "written again" in interrupted.reason
+    assert interrupted.exit_code == 0
+
+
+async def test_what_has_ended_in_history_or_never_began_there_is_left_alone(
+    repository: Place, history: History
+) -> None:
+    id, unknown = repository.wrap("true"), uuid7(1)
+    assert [one.state for one in await history.take(repository)] == ["recorded"]
+    shutil.rmtree(repository.spools / str(id), ignore_errors=True)
+    before = await history.facts(id)
+    assert isinstance(before[-1], EvidenceComplete)
+
+    assert await end_lost(str(repository.spools), [id, unknown], history.into) == []
+
+    assert await history.facts(id) == before
+    assert await history.facts(unknown) == []
+
+
+async def test_a_spool_of_any_shape_is_there(repository: Place, history: History, tmp_path: Path) -> None:
+    with repository.start("sh", "-c", WAITING) as process:
+        id = await begun(repository, history)
+        (repository.top / "go").touch()
+        process.communicate()
+    spool = repository.quiet(id)
+    deleted(repository)
+    spool.symlink_to(tmp_path / "nowhere")
+
+    assert await end_lost(str(repository.spools), [id], history.into) == []
