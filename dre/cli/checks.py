@@ -104,6 +104,8 @@ async def _history(engine: Engine, named: NamedBlobs) -> list[Finding]:
         wrong = trail.close(head)
     if wrong:
         return [_altered(wrong[0].position, wrong[0].detail)]
+    if head.size == 0:
+        return [Finding("note", "history", "there is none: nothing could be verified")]
     took = words.length(int((time.monotonic() - began) * 1e6))
     whole = trail.size >= head.size
     text = f"verified {trail.size:,} of {head.size:,} in {took}"

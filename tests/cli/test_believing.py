@@ -218,6 +218,7 @@ def test_a_ledger_file_that_was_emptied_is_told_from_an_older_copy(shop: Shop) -
     log, doctor, whole = shop.dre("log"), shop.dre("doctor"), shop.dre("ledger", "verify")
     assert "its ledger.db was emptied" in log.err
     assert (doctor.status, "its ledger.db was emptied" in doctor.out) == (1, True)
+    assert "nothing could be verified" in doctor.out
     assert (whole.status, "its ledger.db was emptied" in whole.out) == (1, True)
 
 
