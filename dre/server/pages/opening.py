@@ -53,4 +53,5 @@ async def _token(request: web.Request) -> str:
         fields = parse_qs((await request.app[ARRIVING].read(request)).decode(), max_num_fields=4)
     except ValueError:
         raise RequestRefused("the form cannot be read") from None
-    return fields.get("token", [""])[0].strip()
+    shown = fields.get("token", [])
+    return shown[0].strip() if len(shown) == 1 else ""

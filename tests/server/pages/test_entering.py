@@ -75,6 +75,15 @@ async def test_the_token_opens_a_browser_too_and_a_wrong_one_does_not(visitor: V
     await expect(page.locator("h1")).to_have_text("Operations")
 
 
+async def test_a_form_with_no_token_or_with_several_opens_nothing(served: Served) -> None:
+    for form in ("", "token=", f"other={served.token}", f"token={served.token}&token={served.token}", "token=x&token=y"):
+        async with served.bare.post(
+            f"{served.base}/open", data=form, headers=HTML | {"Content-Type": "application/x-www-form-urlencoded"}
+        ) as response:
+            assert (response.status, "Set-Cookie" in response.headers) == (401, False), form
+            assert served.token not in await response.text()
+
+
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
 async def test_the_token_by_a_name_that_others_have_too_leads_to_a_name_that_they_do_not_know(
     visitor: Visitor, served: Served, name: str
