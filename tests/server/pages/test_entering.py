@@ -76,7 +76,13 @@ async def test_the_token_opens_a_browser_too_and_a_wrong_one_does_not(visitor: V
 
 
 async def test_a_form_with_no_token_or_with_several_opens_nothing(served: Served) -> None:
-    for form in ("", "token=", f"other={served.token}", f"token={served.token}&token={served.token}", "token=x&token=y"):
+    for form in (
+        "",
+        "token=",
+        f"other={served.token}",
+        f"token={served.token}&token={served.token}",
+        "token=x&token=y",
+    ):
         async with served.bare.post(
             f"{served.base}/open", data=form, headers=HTML | {"Content-Type": "application/x-www-form-urlencoded"}
         ) as response:
