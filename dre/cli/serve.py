@@ -39,7 +39,7 @@ def command(asked: Asked, host: str, port: int, names: tuple[str, ...]) -> None:
 
 async def _serve(asked: Asked, host: str, port: int, names: tuple[str, ...]) -> None:
     from dre import logs
-    from dre.composition.serving import serving, workspace_of
+    from dre.composition.serving import is_loopback, serving, workspace_of
     from dre.server.accepting import allow_many_descriptors
 
     allow_many_descriptors()
@@ -50,7 +50,7 @@ async def _serve(asked: Asked, host: str, port: int, names: tuple[str, ...]) -> 
         async with opened(asked) as engine:
             workspace = workspace_of(engine, os.environ)
             async with serving(engine, workspace, host=host, port=port, names=names) as served:
-                if not _is_loopback(host):
+                if not is_loopback(host):
                     asked.note(f"{host} can be reached by others, and what goes there is not encrypted")
                 gc.collect()
                 gc.freeze()  # what is here now stays to the end: the collector need not look at it again and again
@@ -72,7 +72,3 @@ def _say(asked: Asked, base: str, once: str) -> None:
     else:
         sys.stdout.write(f"{base}\n{once}\n")
     sys.stdout.flush()
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")

@@ -9,6 +9,7 @@ import socket
 import stat
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -33,6 +34,7 @@ TOKEN = "token"  # noqa: S105 - the name of a file
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
 """All addresses of the machine, and the one of them that is told: nobody can ask by the name of all."""
+_IPV4_MAPPED = "::ffff:"
 _HTTP_PORT = 80
 _BACKLOG = 512
 _DRAIN_S = 10.0
@@ -221,12 +223,25 @@ def _new_token(path: str) -> Iterator[str]:
                     os.unlink(path)
 
 
-def _plain(host: str) -> str:
-    """An address as browsers write it, whatever they are given: `127.1` is `127.0.0.1`. A name as it is."""
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches what listens there."""
+    host = _plain(host)
     try:
-        return str(socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)[0][4][0])
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _plain(host: str) -> str:
+    """
+    An address as browsers write it, whatever they are given: `127.1` and `::ffff:127.0.0.1` (RFC 4291, 2.5.5.2) are
+    `127.0.0.1`. A name as it is.
+    """
+    try:
+        address = str(socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)[0][4][0])
     except OSError:
         return host
+    return address.removeprefix(_IPV4_MAPPED) if "." in address else address
 
 
 def _page_name(host: str) -> str:

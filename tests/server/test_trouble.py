@@ -437,7 +437,16 @@ async def test_a_server_on_all_addresses_tells_one_by_which_it_answers(tmp_path:
             assert response.status == 200
 
 
-@pytest.mark.parametrize(("host", "told"), [("127.1", "127.0.0.1"), ("0", "127.0.0.1"), ("0:0:0:0:0:0:0:1", "[::1]")])
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("127.1", "127.0.0.1"),
+        ("0", "127.0.0.1"),
+        ("0:0:0:0:0:0:0:1", "[::1]"),
+        ("::ffff:127.0.0.1", "127.0.0.1"),
+        ("LOCALHOST", "LOCALHOST"),
+    ],
+)
 async def test_an_address_is_told_as_browsers_write_it(tmp_path: Path, host: str, told: str) -> None:
     folder = make_workspace(tmp_path / "spelled")
     async with started(folder, "--port", "0", "--host", host) as running:
@@ -445,6 +454,9 @@ async def test_an_address_is_told_as_browsers_write_it(tmp_path: Path, host: str
         assert base.startswith(f"http://{told}:")
         async with aiohttp.ClientSession() as http, http.get(f"{base}/livez") as response:
             assert response.status == 200
+        running.send_signal(signal.SIGTERM)
+        _, said = await end(running)
+    assert ("can be reached by others" in said) == (host == "0")
 
 
 async def test_an_address_that_still_opens_stands_in_no_log(folder: Path) -> None:
