@@ -4,18 +4,21 @@ import os
 from collections.abc import Sequence
 from uuid import UUID
 
+from dre.application.execute import read_stream
 from dre.capture.facts import DELETED
 from dre.capture.ingest import Into, end_unrecorded
 from dre.capture.spool import ALIVE
+from dre.domain.events import stream_name
+from dre.domain.operation import OperationStarted
 
 _PROCESSES = "/proc"
 
 
 async def end_lost(spools: str, begun: Sequence[UUID], into: Into) -> list[UUID]:
     """
-    `begun`: operations that history may have begun and not ended. Those of which no recording is there, and that
-    nobody records any more, end as interrupted; answers which. A recorder whose spool was deleted writes it again in
-    the end, so as long as one lives there is nothing to say.
+    `begun`: operations that history may have begun and not ended. Those of this machine of which no recording is there,
+    and that nobody records any more, end as interrupted; answers which. A recorder whose spool was deleted writes it
+    again in the end, so as long as one lives there is nothing to say. What another machine records is not seen here.
     """
     lost = [id for id in begun if not _is_there(spools, id)]
     recorded = _still_recorded(lost) if lost else set()
@@ -23,9 +26,15 @@ async def end_lost(spools: str, begun: Sequence[UUID], into: Into) -> list[UUID]
     for id in lost:
         if id in recorded or _is_there(spools, id):  # or it was written again just now
             continue
-        if await end_unrecorded(id, into, DELETED):
+        if await _began_here(id, into) and await end_unrecorded(id, into, DELETED):
             ended.append(id)
     return ended
+
+
+async def _began_here(id: UUID, into: Into) -> bool:
+    known = await read_stream(into.store, stream_name(into.project, "operation", id))
+    started = known[0].event if known else None
+    return isinstance(started, OperationStarted) and started.host.name == os.uname().nodename
 
 
 def _is_there(spools: str, id: UUID) -> bool:

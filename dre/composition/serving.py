@@ -9,6 +9,7 @@ import socket
 import stat
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,6 @@ _LINGER_S = 2.0  # how long what was refused may go on arriving, so that its sen
 _KEEP_ALIVE_S = 75.0
 _FIRST_REQUEST_S = 15.0
 _LOOK_S = 1.0
-_LOOK_FOR_LOST_S = 5.0
 _NEW = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _TOKEN_BYTES = 32
 _PAGE_NAME_BYTES = 8
@@ -82,13 +82,8 @@ def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
         return None
 
     waiting: Waiting[Ingested] = Waiting()
-    look_for_lost_at = 0.0
 
     async def record() -> list[Exception]:
-        nonlocal look_for_lost_at
-        if time.monotonic() >= look_for_lost_at:
-            await end_lost(engine)
-            look_for_lost_at = time.monotonic() + _LOOK_FOR_LOST_S
         found = await record_pending(engine, configured=configuring.now, waiting=waiting)
         return [one.error for one in found if one.error is not None]
 
@@ -106,6 +101,7 @@ def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
         secret_patterns=engine.settings.configuration.redaction.patterns,
         blocked=engine.blocked,
         record_pending=record,
+        end_lost=partial(end_lost, engine),
         vanished=vanished,
     )
 

@@ -30,6 +30,7 @@ _POLL_S = 1.0
 _AGAIN_S = 1.0
 _FOLLOW_AFTER_S, _LONGEST_REST_S = 0.004, 0.05
 _REST_FACTOR = 2.0  # a third of the time at most goes into the tables
+_LOOK_FOR_LOST_S = 5.0
 _SPOOL_POLL_S = 0.1
 _PAUSE_FACTOR, _LONGEST_PAUSE_S = 10, 2.0
 
@@ -141,7 +142,7 @@ class Live:
     async def _follow(self) -> None:
         """Tables, verdicts, and whatever else reacts to history."""
         store, loop = self._workspace.store, asyncio.get_running_loop()
-        rest = _FOLLOW_AFTER_S
+        rest, look_for_lost_at = _FOLLOW_AFTER_S, 0.0
         while True:
             await asyncio.sleep(rest)  # listeners first; what comes meanwhile is followed at once
             began = loop.time()
@@ -155,6 +156,9 @@ class Live:
                 self._wrong("tables", f"{parked[0].name} is stuck at event {parked[0].position}", "degraded")
             else:
                 self._fine("tables")
+            if began >= look_for_lost_at:  # the tables know now what has no end yet
+                await self._workspace.end_lost()
+                look_for_lost_at = began + _LOOK_FOR_LOST_S
             rest = min(_LONGEST_REST_S, max(_FOLLOW_AFTER_S, _REST_FACTOR * (loop.time() - began)))
             if store.commits() == commits:
                 await store.changed(size, _POLL_S)

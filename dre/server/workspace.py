@@ -48,7 +48,8 @@ class Configuring(Protocol):
 class Workspace(msgspec.Struct, frozen=True):
     """
     `name`: what people call it, for titles. `record_pending`: what waits in the spool becomes history; answers why some
-    of it cannot. `spools`: the folder that the recorder writes to. `blocked`: why nothing may be recorded here, if so.
+    of it cannot. `end_lost`: what history has begun and nobody records any more ends there; answers which, as far as
+    the tables know. `spools`: the folder that the recorder writes to. `blocked`: why nothing may be recorded here.
     `vanished`: why the files behind these parts are not the workspace's any more, None as long as they are.
     """
 
@@ -65,6 +66,7 @@ class Workspace(msgspec.Struct, frozen=True):
     secret_patterns: tuple[str, ...]
     blocked: DREError | None
     record_pending: Callable[[], Awaitable[Sequence[Exception]]]
+    end_lost: Callable[[], Awaitable[Sequence[UUID]]]
     vanished: Callable[[], str | None]
 
 

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from capture.recorded import History, JournalFile, Place, until
 
 from dre.capture.lost import end_lost
@@ -97,6 +98,22 @@ async def test_what_has_ended_in_history_or_never_began_there_is_left_alone(
 
     assert await history.facts(id) == before
     assert await history.facts(unknown) == []
+
+
+async def test_what_another_machine_records_is_not_looked_for_here(
+    repository: Place, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with repository.start("sh", "-c", WAITING) as process:
+        id = await begun(repository, history)
+        (repository.top / "go").touch()
+        process.communicate()
+    repository.quiet(id)
+    deleted(repository)
+    here = os.uname()
+    monkeypatch.setattr("os.uname", lambda: os.uname_result((here.sysname, "elsewhere", *here[2:])))
+
+    assert await end_lost(str(repository.spools), [id], history.into) == []
+    assert await kinds(history, id) == [OperationStarted]
 
 
 async def test_a_spool_of_any_shape_is_there(repository: Place, history: History, tmp_path: Path) -> None:
