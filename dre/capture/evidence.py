@@ -12,7 +12,7 @@ from dre.capture.facts import Described, ended_wall_ns
 from dre.capture.output import Output
 from dre.capture.recording import Late, Recording
 from dre.capture.redaction import Redactor, Tally, told
-from dre.capture.reports import Report, Run, find_reports, unchanged
+from dre.capture.reports import Report, Run, find_reports, sentences, unchanged
 from dre.capture.spool import LATE_OUTPUT, OUTPUT, Spool, read_pieces
 from dre.capture.workspace import Later, Seen, look
 from dre.domain.evidence import EvidenceCollected, EvidenceType, Observation, path_of
@@ -94,7 +94,7 @@ def gather(
     ]
     if described.whole_argv is not None:
         items.append(_document("environment", "argv.json", "argv", described.whole_argv))
-    observations = [*observed.of_run(recording), *said, *seen.observations, *described.observations]
+    observations = [*observed.of_run(recording), *seen.observations, *described.observations, *said]
 
     def close() -> None:
         for report in reports:
@@ -106,18 +106,21 @@ def gather(
 async def keep(blobs: BlobStore, items: Sequence[Item]) -> tuple[list[Kept], list[Observation]]:
     """Each durable before anything speaks of it."""
     kept: list[Kept] = []
-    said: list[Observation] = []
+    reports: list[str] = []
+    stale: list[str] = []
     for item in items:
         source = item.metadata.get("source")
         try:
             blob = await blobs.put(_while_good(item))
         except _Stale:
-            said.append(Observation("report", "stale", f"{source} changed while it was read: not used"))
+            stale.append(str(source))
             continue
         if source is not None:
-            said.append(Observation("report", "seen", f"{source}, written in this run"))
+            reports.append(str(source))
         kept.append(Kept(item, blob))
-    return kept, said
+    seen = [Observation("report", "seen", told) for told in sentences(reports, ", written in this run")]
+    late = sentences(stale, "changed while it was read: not used")
+    return kept, [*seen, *(Observation("report", "stale", told) for told in late)]
 
 
 class _Stale(Exception):

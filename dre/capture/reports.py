@@ -5,15 +5,18 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import msgspec
 
 from dre.domain.evidence import Observation
 
 LARGEST = 32 << 20
-MOST = 64
+MOST = 500
+LARGEST_TOGETHER = 1 << 30
 CLOCK_STEP_NS = 20_000_000  # file times come from a clock that is up to this much behind
 _MOST_LOOKED_AT = 50_000
+_MOST_TOLD_APART = 3
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPTION = re.compile(rb"--?[A-Za-z0-9-]*junit[A-Za-z0-9-]*", re.IGNORECASE)
@@ -38,11 +41,11 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class _NotUsed(Exception):
-    """Why a file that looked like a report is not taken for one of this run."""
+    """Why a file that looked like a report is not taken for one of this run: what follows its name in a sentence."""
 
-    def __init__(self, detail: str, *, stale: bool = False) -> None:
-        super().__init__(detail)
-        self.stale = stale
+    def __init__(self, why: str, *, stale: bool = False) -> None:
+        super().__init__(why)
+        self.state: Literal["stale", "not observed"] = "stale" if stale else "not observed"
 
 
 def find_reports(
@@ -54,25 +57,39 @@ def find_reports(
     Nothing outside the work tree and the working directory is opened, and no symbolic link is followed.
     """
     found: list[Report] = []
+    not_used: dict[tuple[Literal["stale", "not observed"], str], list[str]] = {}
     said: list[Observation] = []
     named = [path for word in named_in(argv) for path in _files(os.path.normpath(os.path.join(cwd, word)))]
     roots = [os.path.normpath(root) for root in dict.fromkeys((cwd, top or cwd))]
+    room = LARGEST_TOGETHER
     for path in dict.fromkeys([*named, *_matching(roots, globs)]):
-        shown = _shown(path, cwd)
-        if len(found) == MOST:
-            said.append(Observation("report", "partial", f"more than {MOST} reports: the rest was not collected"))
+        if len(found) == MOST or room < 0:
+            most = f"more than {MOST} reports, or {LARGEST_TOGETHER >> 30} GiB of them"
+            said.append(Observation("report", "partial", f"{most}: the rest was not collected"))
             break
+        shown = _shown(path, cwd)
         try:
             found.append(_open(path, roots, shown, run))
+            room -= found[-1].size_bytes
         except _NotUsed as reason:
-            said.append(Observation("report", "stale" if reason.stale else "not observed", str(reason)))
+            not_used.setdefault((reason.state, str(reason)), []).append(_words(shown))
         except FileNotFoundError:
             if path in named:
-                detail = f"{_words(shown)}: the command was told to write it, but it is not there"
-                said.append(Observation("report", "not observed", detail))
+                why = ": the command was told to write it, but it is not there"
+                not_used.setdefault(("not observed", why), []).append(_words(shown))
         except OSError as error:
-            said.append(Observation("report", "not observed", f"{_words(shown)}: {error.strerror}"))
+            not_used.setdefault(("not observed", f": {error.strerror}"), []).append(_words(shown))
+    for (state, why), names in not_used.items():
+        said += [Observation("report", state, sentence) for sentence in sentences(names, why)]
     return found, said
+
+
+def sentences(names: Sequence[str], why: str) -> list[str]:
+    """The same of each: of a few one by one, of many in one sentence. `why` follows the name: `is older than ...`."""
+    if len(names) <= _MOST_TOLD_APART:
+        return [name + (" " if why[0].isalpha() else "") + why for name in names]
+    many = f" are{why[2:]}" if why.startswith("is ") else why if not why[0].isalpha() else f" {why}"
+    return [f"{names[0]} and {len(names) - 1:,} more{many}"]
 
 
 def named_in(argv: Sequence[bytes]) -> Iterator[bytes]:
@@ -106,32 +123,32 @@ def _files(path: bytes) -> list[bytes]:
 
 
 def _open(path: bytes, roots: Sequence[bytes], shown: bytes, run: Run) -> Report:
-    fd = _descend(path, roots, shown)
+    fd = _descend(path, roots)
     try:
         state = os.fstat(fd)
-        _check(state, _words(shown), run)
+        _check(state, run)
     except BaseException:
         os.close(fd)
         raise
     return Report(shown, fd, state.st_size, state.st_ctime_ns)
 
 
-def _check(state: os.stat_result, shown: str, run: Run) -> None:
+def _check(state: os.stat_result, run: Run) -> None:
     if not stat.S_ISREG(state.st_mode):
-        raise _NotUsed(f"{shown} is not a regular file: not read")
+        raise _NotUsed("is no regular file: not read")
     if state.st_size > LARGEST:
-        raise _NotUsed(f"{shown} is larger than {LARGEST >> 20} MiB: not read")
+        raise _NotUsed(f"is larger than {LARGEST >> 20} MiB: not read")
     if state.st_ctime_ns < run.began_ns - CLOCK_STEP_NS:
-        raise _NotUsed(f"{shown} is older than the run: not used", stale=True)
+        raise _NotUsed("is older than the run: not used", stale=True)
     if state.st_ctime_ns > run.ended_ns + CLOCK_STEP_NS:
-        raise _NotUsed(f"{shown} changed after the run: not used", stale=True)
+        raise _NotUsed("changed after the run: not used", stale=True)
 
 
-def _descend(path: bytes, roots: Sequence[bytes], shown: bytes) -> int:
+def _descend(path: bytes, roots: Sequence[bytes]) -> int:
     """Step by step from the root that holds it, so that no name on the way leads elsewhere."""
     root = next((root for root in roots if path.startswith(root.rstrip(b"/") + b"/")), None)
     if root is None:
-        raise _NotUsed(f"{_words(shown)} is outside of the work tree: not read")
+        raise _NotUsed("is outside of the work tree: not read")
     *folders, name = path[len(root.rstrip(b"/")) + 1 :].split(b"/")
     at, step = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), name
     try:
@@ -143,7 +160,7 @@ def _descend(path: bytes, roots: Sequence[bytes], shown: bytes) -> int:
         return os.open(name, _READ, dir_fd=at)
     except OSError:
         if _is_link(step, at):
-            raise _NotUsed(f"{_words(shown)} is reached by a symbolic link: not read") from None
+            raise _NotUsed("is reached by a symbolic link: not read") from None
         raise
     finally:
         os.close(at)

@@ -11,6 +11,7 @@ from dre.verification.intact import Place
 
 _LABEL = 10
 _SHOWN_REASONS = 12
+_SHOWN_REPORTS = 6
 
 
 def show(screen: Screen, detail: OperationDetail, findings: Findings, place: Place, *, now_ms: int) -> None:
@@ -23,7 +24,7 @@ def show(screen: Screen, detail: OperationDetail, findings: Findings, place: Pla
     labelled(screen, "where", [" · ".join(telling.where(detail, now_ms))])
     if detail.labels:
         labelled(screen, "labels", ["   ".join(f"{name}={value}" for name, value in detail.labels)])
-    labelled(screen, "evidence", _wrapped(screen, [_item(item) for item in detail.evidence]) or ["none"])
+    labelled(screen, "evidence", _wrapped(screen, _items(detail.evidence)) or ["none"])
     labelled(screen, "record", [_record(place)])
 
 
@@ -68,15 +69,23 @@ def _say_output(screen: Screen, output: Sequence[str]) -> None:
         screen.say(" " * (_LABEL + 4), Mark(f"| {line.expandtabs(8)}", "dim"))
 
 
+def _items(evidence: Sequence[Item]) -> list[str]:
+    """A run of many test suites has a report of each: of these a few."""
+    reports = [item for item in evidence if item.kind == telling.REPORT_KIND]
+    left_out = reports[_SHOWN_REPORTS:]
+    shown = [_item(item) for item in evidence if item not in left_out]
+    return [*shown, f"and {len(left_out):,} more reports (--json)"] if left_out else shown
+
+
 def _item(item: Item) -> str:
     name = telling.item_name(item)
     return f"{name} erased" if item.erased else f"{name} {words.size(item.size_bytes)}"
 
 
 def _record(place: Place) -> str:
-    intact = "intact" if not place.altered else "NOT intact"
+    stands = "NOT intact" if place.altered else telling.INTACT[place.evidence]
     events = f"event {place.first}" if place.first == place.last else f"events {place.first}-{place.last}"
-    return f"{events} of {place.events}, {intact} · assurance {telling.ASSURANCE}"
+    return f"{events} of {place.events}, {stands} · assurance {telling.ASSURANCE}"
 
 
 def _wrapped(screen: Screen, items: Sequence[str], between: str = "   ") -> list[str]:

@@ -63,7 +63,7 @@ async def _show(asked: Asked, operation: str, *, output: _Form | None) -> None:
         else:
             found = await findings(engine.blobs, detail)
             events = await intact.events_of(engine.store, detail.id, detail.verdict.id if detail.verdict else None)
-            stands = await intact.place(engine.store, engine.ledger_id, detail, events)
+            stands = await intact.place(engine.store, engine.blobs, engine.ledger_id, detail, events)
             show(asked.screen(), detail, found, stands, now_ms=asked.now_ms)
 
 

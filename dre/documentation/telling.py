@@ -10,6 +10,13 @@ from dre.projections.operation_detail import Item, OperationDetail
 from dre.projections.operations import RUNNING
 
 ASSURANCE = "local: the same user could rewrite all of it"
+INTACT: Mapping[str, str] = {
+    "none": "intact",
+    "examined": "intact with their evidence",
+    "not examined": "intact, their evidence not read again (dre verify)",
+}
+"""How an operation's events stand, by whether its evidence was examined too."""
+
 _HEARD = "as it arrives, recorded when the command has ended"
 _WAYS: Mapping[str, str] = {
     "file": "to a file, which is read when the command has ended",
@@ -17,7 +24,7 @@ _WAYS: Mapping[str, str] = {
 }
 """How an output goes that does not pass the recorder, by what the recorder found in its place."""
 
-OUTPUT_KIND, LATE_OUTPUT_KIND, CHANGES_KIND = "output", "late_output", "changes"
+OUTPUT_KIND, LATE_OUTPUT_KIND, CHANGES_KIND, REPORT_KIND = "output", "late_output", "changes", "report"
 
 
 def reasons(detail: OperationDetail) -> Sequence[str]:

@@ -163,6 +163,14 @@ def _summary(result: Result, told: Sequence[VerificationJudged]) -> str:
     return next(iter(summaries), "not enough was observed")
 
 
+_SIDES: dict[Modality, str] = {
+    "programmatic": "how the run ended",
+    "structural": "what became of the files",
+    "behavioral": "what the run did",
+    "visual": "what it looked like",
+}
+
+
 def _about_the_pool(result: Result, numbers: Pool, case: Case, told: Sequence[VerificationJudged]) -> list[str]:
     """What no single verifier can say."""
     reasons = []
@@ -173,8 +181,9 @@ def _about_the_pool(result: Result, numbers: Pool, case: Case, told: Sequence[Ve
         ]
         reasons.append(f"disputed: {', '.join(sides)}")
     if result == "inconclusive" and case.has_end and numbers.sum_micro > 0:
-        alone = listed([term.modality for term in numbers.terms if term.coverage_micro])
-        reasons.append(f"not enough was observed to call it passed: {alone} alone")
+        seen = [_SIDES[term.modality] for term in numbers.terms if term.coverage_micro]
+        in_part = ", in part" * (len(seen) > 1)
+        reasons.append(f"not enough was observed to call it passed: only {listed(seen)}{in_part}")
     return reasons
 
 

@@ -24,6 +24,9 @@ from dre.ports.table_store import TableStore
 from dre.projections.operation_detail import Item, OperationDetail, read_operation
 from dre.projections.operations import OperationRow
 
+EXAMINED_BYTES = 8 << 20
+"""So much is read again in milliseconds."""
+
 
 class Altered(msgspec.Struct, frozen=True):
     """`part`: `event` or `evidence`. `position`: of the event that is wrong or that recorded the item."""
@@ -34,12 +37,16 @@ class Altered(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """The operation's place in the record: its first and last event, how many there are in all, and what is wrong."""
+    """
+    The operation's place in the record: its first and last event, how many there are in all, and what is wrong.
+    `evidence`: whether that was examined too.
+    """
 
     first: int
     last: int
     events: int
     altered: Sequence[Altered] = ()
+    evidence: Literal["none", "examined", "not examined"] = "none"
 
 
 class Examined(msgspec.Struct, frozen=True):
@@ -51,11 +58,19 @@ class Examined(msgspec.Struct, frozen=True):
     altered: Sequence[Altered]
 
 
-async def place(store: EventStore, ledger_id: UUID, detail: OperationDetail, events: Sequence[StoredEvent]) -> Place:
-    """With its events examined, and its evidence not."""
+async def place(
+    store: EventStore, blobs: BlobStore, ledger_id: UUID, detail: OperationDetail, events: Sequence[StoredEvent]
+) -> Place:
+    """With its events examined, and as a rule its evidence: what takes long to read is left to whoever asks for it."""
     last = max(event.entry.position for event in events)
     altered = await altered_events(store, ledger_id, events)
-    return Place(detail.positions[0], last, (await store.head()).size, altered)
+    evidence: Literal["none", "examined", "not examined"] = "none"
+    if detail.evidence:
+        size = sum(item.size_bytes for item in detail.evidence)
+        evidence = "examined" if size <= EXAMINED_BYTES else "not examined"
+    if evidence == "examined":
+        altered += [found async for found in altered_evidence(detail.evidence, blobs)]
+    return Place(detail.positions[0], last, (await store.head()).size, altered, evidence)
 
 
 async def examine(store: EventStore, tables: TableStore, blobs: BlobStore, ledger_id: UUID, id: UUID) -> Examined:

@@ -23,7 +23,8 @@ REPORT = "report"
 class _Seen(msgspec.Struct, frozen=True):
     """
     What the fresh reports say together. `unused`: a sentence for each that says nothing, because it is older than
-    the run, was not collected or cannot be read; `unknown`: how many of them may hold something.
+    the run, was not collected or cannot be read; `unknown`: how many of them may hold something. `more`: there were
+    more than were collected.
     """
 
     passed: int
@@ -37,6 +38,7 @@ class _Seen(msgspec.Struct, frozen=True):
     more_findings: int
     unused: tuple[str, ...]
     unknown: int
+    more: bool
     evidence: tuple[UUID, ...]
 
     @property
@@ -61,7 +63,7 @@ async def judge(case: Case, blobs: BlobStore) -> Opinion:
     )
 
 
-PROGRAMMATIC = Verifier("programmatic/1", "programmatic", judge)
+PROGRAMMATIC = Verifier("programmatic/2", "programmatic", judge)
 
 
 def _opinion(case: Case, seen: _Seen) -> Opinion:
@@ -103,6 +105,8 @@ def _after_exit_0(seen: _Seen) -> Opinion:
         return abstained("report contradicts itself", reason)
     if not seen.ran:
         return abstained("no test ran", *_said(seen))
+    if seen.more:
+        return abstained("not every report was read", *_said(seen))
     coverage = 0.5 if seen.unknown else 1  # what nobody read may hold the failure
     return Opinion("passed", coverage, f"{counted(seen.passed, 'test')} passed", _said(seen))
 
@@ -183,6 +187,7 @@ async def _read_reports(case: Case, blobs: BlobStore) -> _Seen:
         more_findings=sum(_not_kept(report) for _, report in found),
         unused=tuple(filter(None, unique([*unknown, *stale]))),
         unknown=len(unknown),
+        more=bool(case.observed(REPORT, "partial")),
         evidence=tuple(item.id for item in case.of_kind(REPORT)),
     )
 

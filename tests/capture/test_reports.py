@@ -11,7 +11,7 @@ from capture.recorded import History, Place, states, until
 from dre.capture import reports
 from dre.capture.ingest import Rules
 from dre.capture.reports import CLOCK_STEP_NS, Report, Run, find_reports, named_in
-from dre.domain.evidence import Observation
+from dre.domain.evidence import EvidenceCollected, Observation
 
 REPORT = "<testsuite tests='1'><testcase name='a'/></testsuite>"
 _opened: list[Report] = []
@@ -130,7 +130,7 @@ def test_nothing_outside_and_nothing_behind_a_link_is_opened(tmp_path: Path) -> 
         (f"--junitxml={tmp_path}/secret.xml", "outside of the work tree"),
         ("--junitxml=link.xml", "link.xml is reached by a symbolic link: not read"),
         ("--junitxml=folder/secret.xml", "folder/secret.xml is reached by a symbolic link: not read"),
-        ("--junitxml=pipe.xml", "pipe.xml is not a regular file: not read"),
+        ("--junitxml=pipe.xml", "pipe.xml is no regular file: not read"),
     ):
         found, [said] = find(top, argv)
         assert found == []
@@ -156,6 +156,35 @@ def test_more_reports_than_anybody_reads(tmp_path: Path) -> None:
 
     assert len(found) == reports.MOST
     assert said.state == "partial"
+
+
+def test_more_of_them_together_than_anybody_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "LARGEST_TOGETHER", 3 * len(REPORT) - 1)
+    for number in range(5):
+        (tmp_path / f"{number}.xml").write_text(REPORT)
+
+    found, [said] = find(tmp_path, globs=["*.xml"])
+
+    assert found == ["0.xml", "1.xml", "2.xml"]
+    assert said.state == "partial"
+
+
+def test_what_holds_for_many_is_said_once(tmp_path: Path) -> None:
+    later = Run(time.time_ns() + 10**12, time.time_ns() + 2 * 10**12)
+    for number in range(3):
+        (tmp_path / f"{number}.xml").write_text(REPORT)
+
+    def said() -> list[str]:
+        return [one.detail for one in find(tmp_path, globs=["*.xml", "*.link"], run=later)[1]]
+
+    assert said() == [f"{number}.xml is older than the run: not used" for number in range(3)]
+    for number in range(3, 1200):
+        (tmp_path / f"{number}.xml").write_text(REPORT)
+    (tmp_path / "0.link").symlink_to("0.xml")
+    assert said() == [
+        "0.xml and 1,199 more are older than the run: not used",
+        "0.link is reached by a symbolic link: not read",
+    ]
 
 
 def test_a_name_that_is_no_text_is_found_too(tmp_path: Path) -> None:
@@ -190,6 +219,21 @@ async def test_a_stale_report_leaves_a_remark(repository: Place, history: Histor
 
     [said] = await history.observations(id, "report")
     assert (said.state, said.detail) == ("stale", "report.xml is older than the run: not used")
+
+
+async def test_of_the_reports_of_many_suites_every_one_is_read(repository: Place, history: History) -> None:
+    script = f"""
+mkdir -p target/surefire-reports
+for number in $(seq 150); do echo '{REPORT}' > target/surefire-reports/TEST-$number.xml; done
+"""
+    id = repository.wrap("sh", "-c", script)
+    rules = Rules(report_globs=["**/surefire-reports/TEST-*.xml"])
+    assert states(await history.take(repository, rules)) == ["recorded"]
+
+    collected = [fact for fact in await history.facts(id) if isinstance(fact, EvidenceCollected)]
+    assert len([item for item in collected if item.kind == "report"]) == 150
+    [said] = await history.observations(id, "report")
+    assert said.detail == "target/surefire-reports/TEST-1.xml and 149 more, written in this run"
 
 
 async def test_a_report_that_changes_while_it_is_read_is_not_used(

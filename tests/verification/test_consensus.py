@@ -88,7 +88,7 @@ async def test_outside_a_repository_exit_0_alone_is_not_enough(recording: Record
     recording.observe("workspace", "not observed", "this is no git repository")
     verdict = await recording.verdict()
     assert verdict.result == "inconclusive"
-    assert verdict.reasons[-1] == "not enough was observed to call it passed: programmatic alone"
+    assert verdict.reasons[-1] == "not enough was observed to call it passed: only how the run ended"
     assert verdict.not_observed == ["workspace: this is no git repository", *NEVER_OBSERVED]
 
 

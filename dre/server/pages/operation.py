@@ -85,7 +85,7 @@ async def operation(request: web.Request) -> web.Response:
         reasons=telling.reasons(detail),
         findings=await findings(workspace.blobs, detail, most=20),
         not_seen=[*sentences, *([", ".join(named)] if named else [])],
-        place=await intact.place(workspace.store, workspace.ledger_id, detail, events),
+        place=await intact.place(workspace.store, workspace.blobs, workspace.ledger_id, detail, events),
         window=await _output(workspace, detail),
         arriving=_arriving(request, detail),
         no_output=next((one.detail for one in detail.observations if one.subject == "output"), ""),
