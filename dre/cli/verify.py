@@ -1,5 +1,6 @@
 """`dre verify`: is this operation what was recorded, and is it to be believed?"""
 
+import time
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -18,11 +19,11 @@ from dre.cli.which import LAST, find_operation
 from dre.composition import Engine
 from dre.documentation import telling, words
 from dre.documentation.findings import findings
-from dre.domain.ids import short
+from dre.domain.ids import short, uuid7
 from dre.errors import LedgerAltered, LedgerBehind, SpoolRefused
 from dre.ledger.audit import audit
 from dre.projections.operation_detail import OperationDetail
-from dre.verification.follower import is_outdated, judge_again
+from dre.verification.follower import is_outdated, judge_again, request
 from dre.verification.intact import Altered, Examined, examine
 
 ALTERED, UNKNOWN = 1, 3
@@ -31,28 +32,30 @@ ALTERED, UNKNOWN = 1, 3
 @a_command(
     "verify",
     short_help="is this operation intact, and is it to be believed?",
-    examples=["dre verify", "dre verify 7Q2K", "dre verify last && ./deploy.sh"],
+    examples=["dre verify", "dre verify 7Q2K", "dre verify last && ./deploy.sh", "dre verify 7Q2K --again"],
 )
 @click.argument("operation", metavar="[ID|last|-]", default=LAST, type=OPERATION)
+@click.option("--again", is_flag=True, help="Have it judged anew, as when evidence was put back from a copy.")
 @click.pass_obj
-def command(asked: Asked, operation: str) -> int:
+def command(asked: Asked, operation: str, again: bool) -> int:  # noqa: FBT001 - click's form
     """
     First whether the events and the evidence of one operation are what was recorded, then what the verifiers conclude.
+    What they concluded once is kept; with --again a new verdict is added to it, if nothing was altered.
 
     Exit status: 0 intact and passed, 1 altered or failed, 3 inconclusive or not judged.
     """
-    return run(_verify(asked, operation))
+    return run(_verify(asked, operation, again=again))
 
 
-async def _verify(asked: Asked, operation: str) -> int:
-    async with opened(asked) as engine:
+async def _verify(asked: Asked, operation: str, *, again: bool) -> int:
+    async with opened(asked, to_append=again) as engine:
         id = await find_operation(operation, engine.tables, now_ms=asked.now_ms)
         if operation == LAST:
             _check_newest(engine, id)
         examined = await _examine(engine, id)
-        if not examined.altered and _is_old(examined.detail) and engine.blocked is None:
-            await judge_again(engine.store, engine.appender, engine.blobs, actor=engine.actor, operation_id=id)
-            await engine.following.catch_up()
+        due = _is_old(examined.detail) or (again and examined.detail.late_output is not None)
+        if due and not examined.altered and engine.blocked is None:
+            await _judge(engine, id, again=again)
             examined = await _examine(engine, id)
         if asked.json:
             asked.answer(msgspec.json.encode(_as_json(examined)))
@@ -72,6 +75,15 @@ def _check_newest(engine: Engine, id: UUID) -> None:
             f"{short(waiting[-1])} ran last, and it is not recorded; {short(id)} is only the newest that is",
             hint=f"dre doctor says why; dre verify {short(id)} asks about that one",
         )
+
+
+async def _judge(engine: Engine, id: UUID, *, again: bool) -> None:
+    if again:
+        new = uuid7(time.time_ns() // 1_000_000)
+        await request(engine.store, engine.appender, actor=engine.actor, id=new, operation_id=id)
+    else:
+        await judge_again(engine.store, engine.appender, engine.blobs, actor=engine.actor, operation_id=id)
+    await engine.following.catch_up()
 
 
 async def _examine(engine: Engine, id: UUID) -> Examined:

@@ -69,6 +69,37 @@ def test_verifying_twice_judges_once(shop: Shop) -> None:
     assert len(shop.events()) == before
 
 
+def test_asked_again_it_is_judged_anew_each_time(shop: Shop) -> None:
+    shop.passes()
+    before = len(shop.events())
+    assert shop.dre("verify", "--again").status == 0
+    once = len(shop.events())
+    assert shop.dre("verify", "--again").status == 0
+    assert (once - before, len(shop.events()) - once) == (4, 4)
+
+
+def test_what_was_judged_while_its_evidence_was_altered_is_judged_again_once_that_is_back(shop: Shop) -> None:
+    id = UUID(shop.passes())
+    blob = blob_of(shop, "output.txt")
+    blob.chmod(0o600)
+    whole = blob.read_bytes()
+    blob.write_bytes(whole[:-1] + b"?")
+    assert shop.dre("verify", "--again").status == 1  # it says so, and records nothing
+
+    async def judge_what_is_altered() -> None:
+        async with open_engine(read_settings(str(shop.folder), os.environ)) as engine:
+            await judge_again(engine.store, engine.appender, engine.blobs, actor=engine.actor, operation_id=id)
+
+    asyncio.run(judge_what_is_altered())
+    blob.write_bytes(whole)
+    assert shop.dre("verify").status == 1  # what was concluded stands
+
+    again = shop.dre("verify", "--again")
+
+    assert again.status == 0
+    assert "PASSED" in again.out
+
+
 def test_a_verdict_of_older_verifiers_is_judged_anew_once(shop: Shop) -> None:
     id = UUID(shop.passes())
     older = [msgspec.structs.replace(verifier, name=verifier.name.partition("/")[0] + "/0") for verifier in VERIFIERS]
