@@ -217,7 +217,8 @@ class _Ingest:
             gathered.close()
         said = [*gathered.observations, *reports, *observed.of_late(late)]
         if count := beside(others.found, self._spool, recording):
-            detail = f"{count} other recorded commands ran in this work tree at the same time: changes may be theirs"
+            ran = "1 other recorded command" if count == 1 else f"{count} other recorded commands"
+            detail = f"{ran} ran in this work tree at the same time: changes may be theirs"
             said.append(Observation("workspace", "partial", detail))
         if others.more:
             detail = f"{others.more} other recordings wait and were not looked at: changes may be theirs"

@@ -16,14 +16,18 @@ def of_run(recording: Recording) -> Iterator[Observation]:
     """How it ended and what it wrote."""
     yield _end(recording)
     yield from _output(recording)
-    order = _order(recording)
+    order = _order(recording) if recording.kept else ""
     if order:
         yield Observation("output order", "partial", order)
 
 
 def of_late(late: Late) -> Iterator[Observation]:
     if late.state == "open":
-        yield Observation("late output", "partial", "processes that the command left behind still hold its output")
+        yield Observation(
+            "late output",
+            "partial",
+            "processes that the command left behind still held its output when it was recorded",
+        )
     elif late.state == "lost":
         yield Observation("late output", "partial", "what the command left behind wrote on; the recorder was killed")
     if late.lost:
@@ -55,8 +59,8 @@ def _output(recording: Recording) -> Iterator[Observation]:
             yield Observation("output", "not observed", detail)
     if recording.kept:
         yield Observation("output", "seen", f"{recording.kept:,} bytes")
-    elif any(kind != UNTOUCHED for kind in ends[1:]) and not recording.lost:
-        yield Observation("output", "seen", "nothing was written")
+    elif not recording.lost and (heard := [_NAMES[number] for number in (1, 2) if ends[number] != UNTOUCHED]):
+        yield Observation("output", "seen", f"nothing was written to {' and '.join(heard)}")
     if recording.lost:
         yield Observation("output", "partial" if recording.kept else "not observed", _why_lost(recording))
 
@@ -67,7 +71,9 @@ def _why_lost(recording: Recording) -> str:
         return f"{lost}: no room on the disk"
     if recording.lost > LARGEST_FILE:
         return f"{lost}: it went to a file, and was more than {LARGEST_FILE >> 20} MiB"
-    return f"{lost}: it went to a file that could not be read back"
+    if all(kind in (FILE, UNTOUCHED) for kind in recording.start.ends[1:]):
+        return f"{lost}: it went to a file that could not be read back"
+    return f"{lost}: there was no room on the disk, or what went to a file could not be read back"
 
 
 def _order(recording: Recording) -> str:

@@ -72,10 +72,18 @@ def seen(detail: OperationDetail) -> list[str]:
     named = {
         "report": "test report",
         "workspace": "tree before and after",
-        "output": f"output {words.size(output)}" if output else "no output",
+        "output": f"output {words.size(output)}" if output else _no_output(detail),
     }
     subjects = [one.subject for one in detail.observations if one.state == "seen"]
     return list(dict.fromkeys(named.get(subject, subject) for subject in subjects)) or ["nothing yet"]
+
+
+def _no_output(detail: OperationDetail) -> str:
+    """Of one descriptor alone where the other was not heard."""
+    unheard = any(one.subject == "output" and one.state == "not observed" for one in detail.observations)
+    said = next((one.detail for one in detail.observations if one.subject == "output" and one.state == "seen"), "")
+    heard = said.removeprefix("nothing was written to ")
+    return f"nothing on {heard}" if unheard and heard != said else "no output"
 
 
 def not_seen(detail: OperationDetail) -> tuple[list[str], list[str]]:

@@ -109,7 +109,7 @@ def _parsed(files: Sequence[ChangedFile]) -> str:
         return ", all parse" if len(files) > 1 else ", it parses"
     if parsed == 0:
         return ", none of a kind that is parsed here"
-    return f", the {parsed:,} of kinds that are parsed here do parse"
+    return f", {parsed:,} of a kind that is parsed here, and {'it parses' if parsed == 1 else 'they parse'}"
 
 
 async def _damaged(case: Case, blobs: BlobStore) -> list[_Fault]:

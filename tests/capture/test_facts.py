@@ -168,11 +168,17 @@ def test_why_it_was_interrupted() -> None:
     ("changed", "state", "words"),
     [
         ({"kept": 12_345}, "seen", "12,345 bytes"),
-        ({}, "seen", "nothing was written"),
+        ({}, "seen", "nothing was written to stdout and stderr"),
+        ({"ends": ("untouched", "untouched", "pipe")}, "seen", "nothing was written to stderr"),
         ({"kept": 5, "lost": 7}, "partial", "7 bytes of output were not kept: no room on the disk"),
         ({"lost": 7}, "not observed", "7 bytes of output were not kept: no room on the disk"),
         ({"lost": 70 << 20, "ends": ("untouched", "file", "file")}, "not observed", "more than 64 MiB"),
         ({"lost": 7, "ends": ("untouched", "file", "file")}, "not observed", "could not be read back"),
+        (
+            {"lost": 7, "ends": ("untouched", "pipe", "file")},
+            "not observed",
+            "no room on the disk, or what went",
+        ),
         ({"ends": ("inner", "inner", "untouched")}, "not observed", "stderr went to a device"),
     ],
 )
@@ -195,8 +201,9 @@ def test_what_is_said_of_output(changed: dict[str, object], state: str, words: s
     ],
 )
 def test_what_is_said_of_the_order(changed: dict[str, object], words: str) -> None:
-    said = [one.detail for one in of_run(recording(**changed)) if one.subject == "output order"]
+    said = [one.detail for one in of_run(recording(kept=2, **changed)) if one.subject == "output order"]
 
+    assert not [one for one in of_run(recording(**changed)) if one.subject == "output order"]  # nothing had one
     assert (not said) if not words else any(words in detail for detail in said)
 
 

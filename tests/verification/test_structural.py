@@ -24,7 +24,7 @@ async def judged(recording: Recording) -> VerificationJudged:
         ([changed("a.c", syntax="not checked")], "1 file changed, none of a kind that is parsed here"),
         (
             [changed("a.py"), changed("b.toml"), changed("c.c", syntax="not checked")],
-            "3 files changed, the 2 of kinds that are parsed here do parse",
+            "3 files changed, 2 of a kind that is parsed here, and they parse",
         ),
     ],
 )
