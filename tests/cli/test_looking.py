@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from cli.shop import LIMIT_S, PYTHON, Shop
+from cli.shop import BROKEN_REPORT, LIMIT_S, PYTHON, Shop
 
 ROW = {
     *("id", "short", "command", "cwd", "status", "outcome", "exitCode", "signal", "startedAt", "completedAt"),
@@ -135,6 +135,20 @@ def test_no_escape_of_a_recording_reaches_the_reader(shop: Shop) -> None:
         assert told
         assert [c for c in told if (ord(c) < 0x20 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0] == [], screen
         assert [c for c in told if c in "\u202e\u2066"] == [], screen
+
+
+def test_colours_are_dropped_from_excerpts_and_output_and_all_else_stays_visible(shop: Shop) -> None:
+    (shop.folder / "report.in").write_text(BROKEN_REPORT)
+    (shop.folder / "output.in").write_text(
+        "\x1b[1m\x1b[31mFAILED\x1b[0m tests/test_cart.py::\x1b[1mtest_total\x1b[0m - \x1b[2Jassert 41 == 42\n"
+    )
+    shop.record("sh", "-c", "cat output.in; cat report.in > report.xml; exit 1", status=1)
+
+    seen = "FAILED tests/test_cart.py::test_total - ␛[2Jassert 41 == 42"
+    for screen in (["show"], ["verify"]):
+        assert f"              | {seen}\n" in shop.dre(*screen).out
+    assert shop.dre("show", "--output").out == f"{seen}\n"
+    assert shop.dre("show", "--output", "--raw").out_bytes == (shop.folder / "output.in").read_bytes()
 
 
 @pytest.mark.parametrize(
