@@ -204,6 +204,56 @@ def test_raw_bytes_do_not_go_to_a_terminal(shop: Shop) -> None:
     assert b"does not go to a terminal" in done.stderr
 
 
+def test_an_item_of_the_evidence_is_printed_by_the_name_that_is_listed_or_its_own(shop: Shop) -> None:
+    (shop.folder / "report.in").write_text(BROKEN_REPORT)
+    shop.record("sh", "-c", r"cp report.in report.xml; printf 'total \033[31m=\033[0m \033[2J\377\n' > cart.py")
+
+    assert shop.dre("show", "--evidence", "report.xml").out == BROKEN_REPORT
+    assert shop.dre("show", "last", "--evidence=report-1.xml", "--raw").out == BROKEN_REPORT
+    assert '"cart.py"' in shop.dre("show", "--evidence", "changes.json").out
+    changed = shop.dre("show", "--evidence", "changes.diff")
+    assert (changed.status, changed.err) == (0, "")
+    assert "-total = 42\n+total = ␛[2J\\xff\n" in changed.out
+    raw = shop.dre("show", "--evidence", "changes.diff", "--raw")
+    assert b"+total \x1b[31m=\x1b[0m \x1b[2J\xff\n" in raw.out_bytes
+    told = shop.dre("show", "--evidence", "changes.diff", "--json").json()
+    assert base64.b64decode(told["bytes"]) == raw.out_bytes
+
+
+def test_an_unknown_name_is_answered_with_those_that_there_are(shop: Shop) -> None:
+    shop.passes()
+    [short] = shop.short_ids()
+    answer = shop.dre("show", "--evidence", "changes.difff")
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err == (
+        f'dre: there is no evidence "changes.difff" of {short}\n'
+        "     there is output.txt, timing.json, report.xml, changes.json, environment.json\n"
+    )
+    assert shop.dre("show", "--evidence", "output.txt", "--output").status == 2
+    assert "--evidence NAME" in shop.dre("show", "--raw").err
+    assert "--evidence NAME" in shop.dre("show", "--help").out
+
+
+def test_a_damaged_item_is_named_with_its_operation_and_what_to_do(shop: Shop) -> None:
+    shop.record("echo", "hi")
+    [item] = [one for one in shop.dre("show", "--json").json()["evidence"] if one["kind"] == "output"]
+    [short] = shop.short_ids()
+    blob = shop.folder / ".dre" / "evidence" / item["hash"][:2] / item["hash"][2:]
+    blob.chmod(0o600)
+    blob.write_bytes(blob.read_bytes()[:-1])
+    for words in (["--output"], ["--output", "--raw"], ["--evidence", "output.txt"]):
+        answer = shop.dre("show", *words)
+        assert (answer.status, answer.out) == (1, "")
+        first, hint = answer.err.splitlines()
+        assert first.startswith(
+            f"dre: output.txt of {short} is not what was recorded: blob {item['hash']} is not as long"
+        )
+        assert hint == "     dre ledger verify names all that is wrong; then restore it from a copy"
+    blob.unlink()
+    answer = shop.dre("show", "--output")
+    assert answer.err.startswith(f"dre: output.txt of {short} is not what was recorded: blob {item['hash']} is missing")
+
+
 def test_output_that_is_not_there_is_said(shop: Shop) -> None:
     shop.record("true")
     answer = shop.dre("show", "--output")
