@@ -101,6 +101,8 @@ def test_show_finds_one_by_every_name(shop: Shop) -> None:
     unknown = shop.dre("show", "ZZZZ")
     assert (unknown.status, unknown.out) == (2, "")
     assert unknown.err == "dre: there is no operation ZZZZ\n     dre log shows the newest\n"
+    for typed in ("LATE", "01a210", "0190A1B2-0000-7000-8000-000000000000"):  # and none as it is read
+        assert shop.dre("show", typed).err == f"dre: there is no operation {typed}\n     dre log shows the newest\n"
 
 
 def test_output_comes_back_byte_for_byte_when_it_is_asked_for_raw(shop: Shop) -> None:
@@ -298,6 +300,18 @@ def test_events_are_the_whole_history_in_one_form(shop: Shop) -> None:
     assert after == events[4:]
     assert shop.dre("events", "--after", "100000", "--json").out == ""
     assert len(shop.dre("events").out.splitlines()) == len(events)
+
+
+def test_events_name_the_operation_that_can_be_shown_and_who_judged_it(shop: Shop) -> None:
+    shop.passes()
+    [short] = shop.short_ids()
+    told = [line.split()[5:] for line in shop.dre("events").out.splitlines() if "verification." in line]
+    assert told == [
+        ["operation", short, "default/1"],
+        ["operation", short, "programmatic/1", "passed"],
+        ["operation", short, "structural/1", "passed"],
+        ["operation", short, "passed"],
+    ]
 
 
 def test_with_proofs_a_stranger_recomputes_the_chain(shop: Shop) -> None:
