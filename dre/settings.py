@@ -4,7 +4,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -159,10 +159,24 @@ def load(directory: str, dot_dre: str | None, environment: Mapping[str, str]) ->
 
 def read_file(path: str, scope: Scope) -> dict[str, Any]:
     """The keys that one file sets, checked; nothing when it does not exist."""
+    text = _text_of(path)
+    return {} if text is None else read_document(path, text, scope)
+
+
+def mistakes(path: str, scope: Scope) -> list[ConfigurationError]:
+    """All that is wrong with one file, not the first alone."""
+    try:
+        text = _text_of(path)
+        return [] if text is None else _read(path, text, scope)[1]
+    except ConfigurationError as error:
+        return [error]
+
+
+def _text_of(path: str) -> bytes | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        return {}
+        return None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be opened: {error.strerror}") from None
     try:
@@ -173,10 +187,10 @@ def read_file(path: str, scope: Scope) -> dict[str, Any]:
         os.close(fd)
     if len(text) > LARGEST_FILE:
         raise ConfigurationError(f"{path} is larger than 1 MiB")
-    return read_document(path, text, scope)
+    return text
 
 
-def parse(key: Key, text: str, *, where: str) -> Any:
+def parse(key: Key, text: str, *, where: str = "") -> Any:
     """A value as people type it: JSON where it is JSON, else a word; lists also as comma-separated words."""
     try:
         value = json.loads(text)
@@ -191,20 +205,21 @@ def check(key: Key, value: Any, *, where: str) -> Any:
     """The value, if the key may have it. Raises ConfigurationError naming `where`, the key and what would do."""
     try:
         _nested({key.name: value})
-        if key.name == "redaction.patterns":
-            _check_patterns(value)
-    except (msgspec.ValidationError, ConfigurationError) as error:
+        for item in value if key.name in _ITEMS else ():
+            _ITEMS[key.name](item)
+    except ConfigurationError as error:
+        raise ConfigurationError(_at(where, f"{key.name}: {error.message}")) from None
+    except msgspec.ValidationError as error:
         shown = json.dumps(value, ensure_ascii=False)[:80]
-        expected = "a duration (try 30d, 12h)" if "retention" in key.name else str(error)
-        said = f"{shown} is not {expected}" if "retention" in key.name else f"{shown}: {expected}"
-        raise ConfigurationError(f"{where}: {key.name}: {said}") from None
+        said = f"{shown} is not a duration (try 30d, 12h)" if "retention" in key.name else f"{shown}: {error}"
+        raise ConfigurationError(_at(where, f"{key.name}: {said}")) from None
     return value
 
 
 def find_key(name: str, scope: Scope | None = None) -> Key:
     """`scope`: where it is to be written. Raises NotFound, and ConfigurationError for what may not stand there."""
     if scope == "workspace":
-        _refuse_in_workspace("dre config set", name)
+        _refuse_in_workspace("", name)
     if name not in KEYS:
         raise NotFound(f"there is no setting {name}", hint="one of: " + ", ".join(KEYS))
     return KEYS[name]
@@ -224,13 +239,22 @@ def json_schema() -> dict[str, Any]:
 
 def read_document(path: str, text: bytes, scope: Scope) -> dict[str, Any]:
     """The keys that a configuration sets, checked. Raises ConfigurationError naming `path`, line and key."""
+    found, wrong = _read(path, text, scope)
+    if wrong:
+        raise wrong[0]
+    return found
+
+
+def _read(path: str, text: bytes, scope: Scope) -> tuple[dict[str, Any], list[ConfigurationError]]:
+    """What it sets, and what is wrong. Raises where it cannot be read on."""
     try:
         tree = json.loads(text.decode(), object_pairs_hook=_no_duplicates)
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise ConfigurationError(
-            f"{path} line {error.lineno}: {error.msg}", hint="it must be one JSON object"
+            f"{path} line {error.lineno}: {error.msg} (column {error.colno})",
+            hint="it must be one JSON object" if error.msg == "Extra data" or not text.strip() else None,
         ) from None
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
@@ -240,18 +264,30 @@ def read_document(path: str, text: bytes, scope: Scope) -> dict[str, Any]:
         raise ConfigurationError(f"{path} line 1: a configuration is a JSON object, with keys like evidence")
     lines = lines_of_keys(text.decode())
     found: dict[str, Any] = {}
+    wrong: list[ConfigurationError] = []
     for section, fields in tree.items():
-        if section == "$schema":
+        try:
+            settings = {} if section == "$schema" else _section(path, lines, section, fields, scope)
+        except ConfigurationError as error:
+            wrong.append(error)
             continue
-        if not any(name.startswith(f"{section}.") for name in KEYS):
-            if scope == "workspace":
-                _refuse_in_workspace(f"{path} line {lines.get(section, 1)}", section)
-            _refuse_unknown(path, lines, section)
-        if not isinstance(fields, dict):
-            raise ConfigurationError(f"{path} line {lines.get(section, 1)}: {section} is a JSON object of settings")
-        for field, value in fields.items():
-            found[f"{section}.{field}"] = _one(path, lines, f"{section}.{field}", value, scope)
-    return found
+        for name, value in settings.items():
+            try:
+                found[name] = _one(path, lines, name, value, scope)
+            except ConfigurationError as error:
+                wrong.append(error)
+    return found, wrong
+
+
+def _section(path: str, lines: Mapping[str, int], section: str, fields: Any, scope: Scope) -> dict[str, Any]:
+    """The settings in it by their whole names, not checked yet."""
+    if not any(name.startswith(f"{section}.") for name in KEYS):
+        if scope == "workspace":
+            _refuse_in_workspace(f"{path} line {lines.get(section, 1)}", section)
+        _refuse_unknown(path, lines, section)
+    if not isinstance(fields, dict):
+        raise ConfigurationError(f"{path} line {lines.get(section, 1)}: {section} is a JSON object of settings")
+    return {f"{section}.{field}": value for field, value in fields.items()}
 
 
 def _one(path: str, lines: Mapping[str, int], name: str, value: Any, scope: Scope) -> Any:
@@ -271,7 +307,7 @@ def _refuse_in_workspace(where: str, name: str) -> None:
         return
     own = "your own file, $XDG_CONFIG_HOME/dre/config.json (~/.config/dre/config.json)"
     raise ConfigurationError(
-        f"{where}: {name} may not be set by a workspace: whoever wrote the repository could abuse it",
+        _at(where, f"{name} may not be set by a workspace: whoever wrote the repository could abuse it"),
         hint=f"dre config set --user {name} VALUE" if key else f"only {own}, may; this DRE knows no such setting",
     )
 
@@ -287,14 +323,54 @@ def _refuse_unknown(path: str, lines: Mapping[str, int], name: str) -> None:
     )
 
 
-def _check_patterns(patterns: list[str]) -> None:
+def _check_pattern(pattern: str) -> None:
     import re2  # noqa: PLC0415 - only who has such a setting pays for it
 
-    for pattern in patterns:
-        try:
-            re2.compile(pattern)
-        except re2.error as error:
-            raise ConfigurationError(f"{pattern!r} is no RE2 expression: {error}") from None
+    options = re2.Options()
+    options.log_errors = False  # it would write to stderr by itself
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        why = error.args[0].decode("utf-8", "backslashreplace")
+        raise ConfigurationError(f"{_quoted(pattern)} is no RE2 expression: {why}") from None
+
+
+def _check_glob(glob: str) -> None:
+    """Whether a file that is looked at could match it."""
+    parts = [part for part in glob.split("/") if part not in ("", ".")]
+    if glob.startswith("/") or ".." in parts:
+        why = "leads out of the work tree, where nothing is opened: it is relative and holds no .."
+    elif not parts or "\0" in glob:
+        why = "names no file"
+    elif parts[-1] == "**":
+        why = "ends in **, which stands for folders: add the files' names, as in **/*.xml"
+    elif any(_is_open(part) for part in parts):
+        why = "has a [ that no ] closes ([[] stands for the character itself)"
+    else:
+        return
+    raise ConfigurationError(f"{_quoted(glob)} {why}")
+
+
+def _is_open(part: str) -> bool:
+    """As fnmatch reads it: a ] that stands first, also behind !, is one of the set's characters."""
+    at = part.find("[")
+    while at >= 0:
+        end = part.find("]", at + (3 if part.startswith("!", at + 1) else 2))
+        if end < 0:
+            return True
+        at = part.find("[", end)
+    return False
+
+
+_ITEMS: Mapping[str, Callable[[str], None]] = {"redaction.patterns": _check_pattern, "reports.globs": _check_glob}
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _at(where: str, said: str) -> str:
+    return f"{where}: {said}" if where else said
 
 
 def _nested(found: Mapping[str, Any]) -> Configuration:

@@ -72,6 +72,16 @@ class Lazily(click.Group):
         assert isinstance(found, click.Command)  # noqa: S101 - says to mypy what every such module holds
         return found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if meant := close_to(args[0], self.list_commands(ctx)):
+                raise click.UsageError(f"{error.message} Did you mean '{meant}'?", ctx) from None
+            raise
+
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, names in self.sections.items():
             with formatter.section(title):
@@ -90,6 +100,13 @@ def command(name: str, *, examples: Sequence[str], **more: Any) -> Callable[[Cal
         return made
 
     return decorate
+
+
+def close_to(typed: str, names: Sequence[str]) -> str | None:
+    """The name that was probably meant."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(typed, names, 1)), None)
 
 
 def die_of_a_broken_pipe() -> int:

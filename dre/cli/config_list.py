@@ -7,7 +7,7 @@ import msgspec
 
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
-from dre.cli.config_words import as_text
+from dre.cli.config_words import in_a_line
 from dre.cli.opened import say_trouble_with_history
 from dre.cli.screen import Mark
 from dre.composition import read_settings
@@ -32,7 +32,7 @@ def command(asked: Asked) -> None:
     screen = asked.screen()
     screen.rows(
         [
-            [Mark(name, "strong"), ", ".join(as_text(value)) or "not set", Mark(settings.sources[name], "dim")]
+            [Mark(name, "strong"), in_a_line(value), Mark(settings.sources[name], "dim")]
             for name, value in values.items()
         ],
         flexible=1,

@@ -10,15 +10,15 @@ from dre.adapters.filesystem import config_file
 from dre.application.execute import execute
 from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
-from dre.cli.config_words import NAME, as_text
+from dre.cli.config_words import NAME, in_a_line
 from dre.cli.opened import opened, run
-from dre.composition import Engine
+from dre.composition import Engine, read_settings
 from dre.domain.configuration import ConfigurationChanged
 from dre.domain.events import stream_name
 from dre.domain.ids import uuid7
 from dre.domain.ledger import DEFAULT_PROJECT
 from dre.errors import LedgerMissing
-from dre.settings import FILE_NAME, Key, Scope, config_home, find_key, parse, read_file
+from dre.settings import FILE_NAME, Key, Scope, config_home, find_key, parse, read_file, value_of
 
 
 @a_command(
@@ -42,13 +42,19 @@ def command(asked: Asked, name: str, value: str, user: bool) -> None:  # noqa: F
     """
     scope: Scope = "user" if user else "workspace"
     key = find_key(name, scope)
-    new = None if value == "null" else parse(key, value, where="dre config set")
+    new = None if value == "null" else parse(key, value)
     run(_set(asked, key, new, scope))
     if asked.json:
         asked.answer(msgspec.json.encode({"key": key.name, "value": new, "scope": scope}))
     elif not asked.quiet:
-        shown = ", ".join(as_text(new)) or "not set"
-        asked.screen().say(f"{key.name}: {shown} ({scope})")
+        asked.screen().say(f"{key.name}: {in_a_line(new)} ({scope}){'' if new is not None else _instead(asked, key)}")
+
+
+def _instead(asked: Asked, key: Key) -> str:
+    """What counts where this file says nothing."""
+    settings = read_settings(asked.directory, os.environ)
+    value, source = value_of(settings.configuration, key.name), settings.sources[key.name]
+    return "" if value is None else f"; what counts is {in_a_line(value)} ({source})"
 
 
 async def _set(asked: Asked, key: Key, value: Any, scope: Scope) -> None:

@@ -1,7 +1,7 @@
 """`dre config validate`: every file and variable that sets something, and what is wrong with it."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import click
 import msgspec
@@ -12,7 +12,7 @@ from dre.cli.command import command as a_command
 from dre.cli.opened import say_trouble_with_history
 from dre.cli.screen import Mark
 from dre.errors import ConfigurationError
-from dre.settings import FILE_NAME, KEYS, Scope, config_home, parse, read_file
+from dre.settings import FILE_NAME, KEYS, Key, Scope, config_home, mistakes, parse
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -55,15 +55,16 @@ def _checked(directory: str) -> Iterator[Checked]:
     for scope, folder in folders:
         path = os.path.join(folder or "", FILE_NAME)
         if folder and os.path.lexists(path):
-            yield _check(path, lambda path=path, scope=scope: read_file(path, scope))  # type: ignore[misc]  # bound now
+            wrong = mistakes(path, scope)
+            yield from [Checked(path, error.message, error.hint) for error in wrong] or [Checked(path, None, None)]
     for key in KEYS.values():
         if (text := os.environ.get(key.variable)) is not None:
-            yield _check(key.variable, lambda key=key, text=text: parse(key, text, where=key.variable))  # type: ignore[misc]
+            yield _variable(key, text)
 
 
-def _check(where: str, read: Callable[[], object]) -> Checked:
+def _variable(key: Key, text: str) -> Checked:
     try:
-        read()
+        parse(key, text, where=key.variable)
     except ConfigurationError as error:
-        return Checked(where, error.message, error.hint)
-    return Checked(where, None, None)
+        return Checked(key.variable, error.message, error.hint)
+    return Checked(key.variable, None, None)

@@ -18,6 +18,11 @@ class _Name(click.ParamType[str]):
 NAME = _Name()
 
 
+def in_a_line(value: Any) -> str:
+    """An empty list is a value; `not set` is none."""
+    return "not set" if value is None else ", ".join(as_text(value)) or "none"
+
+
 def as_text(value: Any) -> list[str]:
     """One line an item; none for what is not set."""
     if value is None:

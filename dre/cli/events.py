@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -128,31 +128,33 @@ async def _events(store: EventStore, after: int, *, follow: bool) -> AsyncIterat
 def _say(asked: Asked, event: _Shown, *, proofs: bool) -> None:
     screen = asked.screen()
     at = words.moment(event.recorded_at, asked.now_ms)
-    told = _told(event)
-    screen.say(
-        f"{event.position:>8}  ", Mark(at, "dim"), f"  {event.type:<24}  ", _whose(event), f"  {told}" * bool(told)
-    )
+    fields = msgspec.json.decode(event.data, type=dict[str, Any] | None)
+    told = _told(event, fields)
+    whose = _whose(event.stream, fields or {})
+    screen.say(f"{event.position:>8}  ", Mark(at, "dim"), f"  {event.type:<24}  ", whose, f"  {told}" * bool(told))
     if proofs:
         entry, salt, body = (getattr(event, name) for name in ("entry", "salt", "body"))
         for line in (*entry.splitlines(), f"salt {salt or 'erased'}", f"body {_exact(body)}"):
             screen.say(" " * 10, Mark(line, "dim"))
 
 
-def _whose(event: _Shown) -> str:
-    """The short id of what the stream is about, as far as it has one."""
-    _, kind, id = stream_id(event.stream)
+def _whose(stream: str, fields: Mapping[str, Any]) -> str:
+    """The short id of what the stream is about, as far as it has one; a verification is known by its operation."""
+    _, kind, id = stream_id(stream)
     try:
+        if kind == "verification" and "operationId" in fields:
+            return f"operation {short(UUID(fields['operationId']))}"
         return f"{kind} {short(UUID(id))}"
-    except ValueError:
-        return event.stream
+    except (ValueError, TypeError, AttributeError):  # also where it was altered
+        return stream
 
 
-def _told(event: _Shown) -> str:
-    """The field that says most."""
-    fields = msgspec.json.decode(event.data, type=dict[str, Any] | None)
+def _told(event: _Shown, fields: Mapping[str, Any] | None) -> str:
+    """The field that says most, and who says it."""
     if fields is None:  # erased; or altered, where the body itself is known and says nothing
         return "(erased)" if getattr(event, "body", None) is None else ""
-    return next((str(fields[name]) for name in _FIRST_TOLD if isinstance(fields.get(name), str | int)), "")
+    told = next((str(fields[name]) for name in _FIRST_TOLD if isinstance(fields.get(name), str | int)), "")
+    return f"{fields['verifier']} {told}" if isinstance(fields.get("verifier"), str) else told
 
 
 def _exact(body: Text | None) -> str:

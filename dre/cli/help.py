@@ -4,6 +4,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from dre.cli.asked import Asked
+from dre.cli.command import close_to
 from dre.cli.command import command as a_command
 from dre.cli.topics import TOPICS
 from dre.errors import NotFound
@@ -47,6 +48,11 @@ def _help_of(root: click.Context, names: tuple[str, ...]) -> str:
         group = context.command
         found = group.get_command(context, name) if isinstance(group, click.Group) else None
         if found is None:
-            raise NotFound(f"there is no command or idea {' '.join(names)}", hint="dre help lists both")
+            known = group.list_commands(context) if isinstance(group, click.Group) else []
+            meant = close_to(name, [*known, *TOPICS] if context is root else known)
+            raise NotFound(
+                f"there is no command or idea {' '.join(names)}",
+                hint=f"did you mean {meant}? " * bool(meant) + "dre help lists both",
+            )
         context = click.Context(found, info_name=name, parent=context, **found.context_settings)
     return context.get_help()

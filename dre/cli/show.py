@@ -1,7 +1,7 @@
-"""`dre show`: one operation, the verdict and its reasons first; or what it printed."""
+"""`dre show`: one operation, the verdict and its reasons first; or what it printed, or another item of its evidence."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import click
 import msgspec
@@ -15,9 +15,9 @@ from dre.cli.output_json import json_output
 from dre.cli.screen import is_terminal
 from dre.cli.which import LAST, find_operation
 from dre.composition import Engine
-from dre.documentation import safe
+from dre.documentation import safe, telling
 from dre.documentation.findings import findings, outputs
-from dre.errors import NotFound, UsageError
+from dre.errors import BlobAltered, BlobMissing, NotFound, UsageError
 from dre.projections.operation_detail import Item, OperationDetail, read_operation
 from dre.verification import intact
 
@@ -25,39 +25,59 @@ from dre.verification import intact
 @a_command(
     "show",
     short_help="one operation: verdict, reasons, evidence, output",
-    examples=["dre show", "dre show 7Q2K", "dre show -", "dre show last --output", "dre show last --json"],
+    examples=[
+        "dre show",
+        "dre show 7Q2K",
+        "dre show -",
+        "dre show last --output",
+        "dre show last --evidence changes.diff",
+        "dre show last --json",
+    ],
 )
 @click.argument("operation", metavar="[ID|last|-]", default=LAST, type=OPERATION)
 @click.option("--output", is_flag=True, help="Print what the command printed, made safe for terminals.")
-@click.option("--raw", is_flag=True, help="With --output: the exact bytes (redacted); not to a terminal.")
+@click.option("--evidence", metavar="NAME", help="Print this item of its evidence, as --output does.")
+@click.option("--raw", is_flag=True, help="With either: the exact bytes (redacted); not to a terminal.")
 @click.pass_obj
-def command(asked: Asked, operation: str, output: bool, raw: bool) -> None:  # noqa: FBT001 - click's form
+def command(
+    asked: Asked,
+    operation: str,
+    output: bool,  # noqa: FBT001 - click's form
+    evidence: str | None,
+    raw: bool,  # noqa: FBT001 - click's form
+) -> None:
     """
     One operation: the verdict and why first, then what was seen and not seen, where it ran, its evidence, its place
     in the record. Without an id the newest; - is the one before it.
     """
-    if raw and not output:
-        raise UsageError("--raw goes with --output")
+    if output and evidence is not None:
+        raise UsageError("--output is an item of the evidence, --evidence NAME another", hint="one of them at a time")
+    if raw and not output and evidence is None:
+        raise UsageError("--raw goes with --output, or with --evidence NAME")
+    what = "--output" if output else "--evidence NAME"
     if raw and asked.json:
-        raise UsageError("--raw prints bytes, which are no JSON", hint="dre show --output --json")
+        raise UsageError("--raw prints bytes, which are no JSON", hint=f"dre show {what} --json")
     if raw and is_terminal(sys.stdout):
-        raise UsageError("--raw does not go to a terminal, which would obey it", hint="dre show --output --raw > FILE")
-    run(_show(asked, operation, output=_Form(raw=raw, json=asked.json) if output else None))
+        raise UsageError("--raw does not go to a terminal, which would obey it", hint=f"dre show {what} --raw > FILE")
+    wanted = _Wanted(evidence, raw=raw, json=asked.json) if output or evidence is not None else None
+    run(_show(asked, operation, wanted))
 
 
-class _Form(msgspec.Struct, frozen=True):
-    """How output is printed, where it is asked for."""
+class _Wanted(msgspec.Struct, frozen=True):
+    """Which item is printed, None for the output, and how."""
 
+    name: str | None
     raw: bool
     json: bool
 
 
-async def _show(asked: Asked, operation: str, *, output: _Form | None) -> None:
+async def _show(asked: Asked, operation: str, wanted: _Wanted | None) -> None:
     async with opened(asked) as engine:
         id = await find_operation(operation, engine.tables, now_ms=asked.now_ms)
         detail = await read_operation(engine.store, engine.tables, id)
-        if output:
-            await _print_output(engine, detail, output)
+        if wanted:
+            for item in _outputs(detail) if wanted.name is None else [_named(detail, wanted.name)]:
+                await _print(engine, detail, item, wanted)
         elif asked.json:
             asked.answer(msgspec.json.encode(detail))
         else:
@@ -67,18 +87,40 @@ async def _show(asked: Asked, operation: str, *, output: _Form | None) -> None:
             show(asked.screen(), detail, found, stands, now_ms=asked.now_ms)
 
 
-async def _print_output(engine: Engine, detail: OperationDetail, form: _Form) -> None:
+def _outputs(detail: OperationDetail) -> Sequence[Item]:
     items = outputs(detail)
     if not items:
         why = next((seen.detail for seen in detail.observations if seen.subject == "output"), "it is not recorded yet")
         raise NotFound(f"there is no output of {detail.short}" + f": {why}" * bool(why))
-    for item in items:
-        if form.raw:
+    return items
+
+
+def _named(detail: OperationDetail, name: str) -> Item:
+    """By its own name, or by the one that the screen shows: a report's is that of its file."""
+    own = {item.name: item for item in detail.evidence}
+    listed = {telling.item_name(item): item for item in detail.evidence}
+    found = own.get(name) or listed.get(name)
+    if found is None:
+        names = ", ".join(listed) or "none at all"
+        raise NotFound(f'there is no evidence "{name}" of {detail.short}', hint=f"there is {names}")
+    if found.erased:
+        raise NotFound(f"{name} of {detail.short} was erased: only its entry is left")
+    return found
+
+
+async def _print(engine: Engine, detail: OperationDetail, item: Item, wanted: _Wanted) -> None:
+    try:
+        if wanted.raw:
             async for chunk in engine.blobs.read(item.hash):
                 sys.stdout.buffer.write(chunk)
         else:
-            async for text in json_output(engine.blobs, detail.id, item) if form.json else _safe(engine, item):
+            async for text in json_output(engine.blobs, detail.id, item) if wanted.json else _safe(engine, item):
                 sys.stdout.write(text)
+    except (BlobAltered, BlobMissing) as error:
+        raise type(error)(
+            f"{telling.item_name(item)} of {detail.short} is not what was recorded: {error.message}",
+            hint=error.hint or "dre ledger verify names all that is wrong; then restore it from a copy",
+        ) from None
 
 
 async def _safe(engine: Engine, item: Item) -> AsyncIterator[str]:

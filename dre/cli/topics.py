@@ -140,6 +140,8 @@ Add to the shell's start file:
   bash   eval "$(_DRE_COMPLETE=bash_source dre)"     # ~/.bashrc
   zsh    eval "$(_DRE_COMPLETE=zsh_source dre)"      # ~/.zshrc
   fish   _DRE_COMPLETE=fish_source dre | source      # config.fish
+
+Behind dre wrap it completes its options, then commands, then files.
 """,
     ),
 }

@@ -21,7 +21,7 @@ async def find_operation(typed: str, tables: TableStore, *, now_ms: int) -> UUID
         return await _back(_BACK[typed], tables)
     if (id := _full(typed)) is not None:
         if id not in await tables.rows(OperationRow, [id]):
-            raise NotFound(f"there is no operation {id}", hint="dre log shows the newest")
+            raise NotFound(f"there is no operation {typed}", hint="dre log shows the newest")
         return id
     end = typed_short(typed)
     if end is None:
@@ -32,9 +32,9 @@ async def find_operation(typed: str, tables: TableStore, *, now_ms: int) -> UUID
         )
     found = await ending_in(tables, end, _NAMED + 1)
     if not found:
-        raise NotFound(f"there is no operation {end}", hint="dre log shows the newest")
+        raise NotFound(f"there is no operation {typed}", hint="dre log shows the newest")
     if len(found) > 1:
-        raise AmbiguousId(f"{end} fits {_several(found)}", hint=_candidates(found[:_NAMED], now_ms))
+        raise AmbiguousId(f"{typed} fits {_several(found)}", hint=_candidates(found[:_NAMED], now_ms))
     return found[0].id
 
 

@@ -96,5 +96,5 @@ def _split(chunks: Sequence[bytes]) -> list[str]:
 
 
 def _safe(raw: bytes) -> str:
-    text = raw.decode("utf-8", "surrogateescape").removesuffix("\r")
+    text = safe.without_colours(raw.decode("utf-8", "surrogateescape")).removesuffix("\r")
     return text[:_LONGEST_LINE] if text.isascii() and text.isprintable() else safe.lines(text)[:_LONGEST_LINE]

@@ -3,7 +3,8 @@ Foreign text made safe for terminals: what a command printed, what a file is cal
 
 A terminal obeys what it is sent: escape sequences rewrite the screen, the title, the clipboard; direction marks
 show one thing and mean another. So nothing of that kind leaves here as itself, whatever it came from. It stays
-visible: `␛[31m` is what a red line looks like, `\xff` a byte that is no UTF-8, `<U+202E>` a direction override.
+visible: `␛[2J` is what would have emptied the screen, `\xff` a byte that is no UTF-8, `<U+202E>` a direction override.
+Only the colours that most tools print are dropped, where it is output that is read.
 """
 
 import codecs
@@ -20,6 +21,8 @@ _SURROGATES = "\ud800-\udfff"
 _OBEYED = f"\x00-\x1f\x7f-\x9f{_INVISIBLE}{_SURROGATES}"
 _IN_A_LINE = re.compile(f"[{_OBEYED}]")
 _IN_A_TEXT = re.compile(f"\r\n|(?![\n\t])[{_OBEYED}]")
+_COLOUR = re.compile("\x1b\\[[0-9;:]{0,64}[mK]")  # and the erasing of a line's rest, which belongs to it
+_BEGUN_COLOUR = re.compile("\x1b(?:\\[[0-9;:]{0,64})?\\Z")
 _BYTE = range(0xDC80, 0xDD00)  # what `surrogateescape` makes of a byte that is no UTF-8
 _PICTURES = 0x2400
 
@@ -34,15 +37,24 @@ def lines(text: "Text") -> str:
     return _IN_A_TEXT.sub(_shown, _string(text))
 
 
+def without_colours(text: str) -> str:
+    """Not safe yet: what is left of it may hold anything else."""
+    return _COLOUR.sub("", text)
+
+
 class Decoder:
-    """Bytes in pieces, as they come out of a blob, to safe text in pieces."""
+    """Bytes in pieces, as they come out of a blob, to safe text in pieces, without colours."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._begun = ""  # a colour that a piece ends in
         self._held = ""  # a \r at the end of a piece: the next one says whether it is half of a line's end
 
     def feed(self, piece: bytes, *, last: bool = False) -> str:
-        text = self._held + self._decoder.decode(piece, last)
+        text = self._begun + self._decoder.decode(piece, last)
+        begun = None if last else _BEGUN_COLOUR.search(text)
+        self._begun = begun[0] if begun else ""
+        text = self._held + without_colours(text[: begun.start()] if begun else text)
         self._held = "\r" if text.endswith("\r") and not last else ""
         return lines(text[:-1] if self._held else text)
 

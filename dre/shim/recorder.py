@@ -92,6 +92,8 @@ class Recorder:
         self._umask = os.umask(0o077)
         try:
             self._home = Home(os.getcwdb())
+            if self._options.strict:
+                self._home.must_become_history()
             self._greet()
             self._spool = Spool(self._home)
             try:
@@ -110,13 +112,15 @@ class Recorder:
             started = self._job.start(wanted)
         except OSError as reason:  # no second process could be had: do without one
             self._abandon(reason)
+        # Said first: behind a terminal of its own nothing needs the caller's 2 any more, and it is closed below.
+        code = command.explain(self._options.argv, started.failure) if started.failure else 0
         for end in set(self._ends.values()):
             os.close(end)
         self._keep_only_ours()
         if started.failure:
-            code = command.explain(self._options.argv, started.failure)
-            self._recording.exit(Report(started.pid, code << 8, started.failure).encode())
-            self._close(Report(started.pid, code << 8, started.failure))
+            report = Report(started.pid, code << 8, started.failure)
+            self._recording.exit(report.encode())
+            self._close(report)
         self._finish(self._copy_until_the_end())
 
     # Before the fork

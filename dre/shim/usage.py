@@ -12,7 +12,7 @@ Options:
   --verify          stay until it is judged, and say the verdict
   --gate            as --verify, and turn the command's 0 into 1 (failed) or 3 (inconclusive)
   --timeout T       end the command and all it started after T: 90, 90s, 5m, 1h; exit 124
-  --strict          if it cannot be recorded, do not start it; exit 125
+  --strict          if it cannot be recorded, or that would have to wait, do not start it; exit 125
   --no-workspace    do not look at the git work tree
   --label K=V       attach a label; may be repeated
   --writes GLOB     say where it is meant to change files; may be repeated

@@ -11,6 +11,7 @@ from dre.shim.spool import Spool
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
+    from collections.abc import Mapping
 else:
     import _signal
 
@@ -99,6 +100,17 @@ def find(cwd: bytes) -> Workspace | None:
         folder = parent
 
 
+def tracked(dot_dre: bytes) -> bytes:
+    """The first file of a `.dre/` that git tracks, as ingest asks for it; empty where there is none, or no git."""
+    top, name = os.path.split(dot_dre)
+    try:
+        plain = {variable: value for variable, value in os.environb.items() if not variable.startswith(b"GIT_")}
+        first = _ask(top, b"ls-files", b"-z", b"--", name, environment=plain).partition(b"\0")[0]
+    except OSError:
+        return b""
+    return first and os.path.join(top, first)
+
+
 def _linked(folder: bytes, pointer: bytes) -> Workspace:
     """A linked work tree or a submodule: `.git` is a file that says where."""
     git_dir = os.path.join(folder, _read(pointer).strip().removeprefix(b"gitdir: "))
@@ -112,7 +124,13 @@ def _as_git_sees_it(cwd: bytes) -> Workspace | None:
     return Workspace(*places) if len(places) == 3 else None
 
 
-def _ask(folder: bytes, *words: bytes, more: dict[bytes, bytes] | None = None, patience_s: float = PATIENCE_S) -> bytes:
+def _ask(
+    folder: bytes,
+    *words: bytes,
+    more: "Mapping[bytes, bytes] | None" = None,
+    environment: "Mapping[bytes, bytes]" = os.environb,
+    patience_s: float = PATIENCE_S,
+) -> bytes:
     """One git, quiet; its answer without the last newline, empty when it failed. Raises TimeoutError."""
     answer, asked = os.pipe()
     quiet = [
@@ -121,7 +139,7 @@ def _ask(folder: bytes, *words: bytes, more: dict[bytes, bytes] | None = None, p
     ]
     actions = [(os.POSIX_SPAWN_DUP2, asked, 1), *quiet]
     try:
-        environment = {**os.environb, b"GIT_NO_LAZY_FETCH": b"1", b"GIT_TERMINAL_PROMPT": b"0", **(more or {})}
+        environment = {**environment, b"GIT_NO_LAZY_FETCH": b"1", b"GIT_TERMINAL_PROMPT": b"0", **(more or {})}
         pid = os.posix_spawnp(b"git", [*_GIT, b"-C", folder, *words], environment, file_actions=actions)
     finally:
         os.close(asked)

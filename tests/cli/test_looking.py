@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from cli.shop import LIMIT_S, PYTHON, Shop
+from cli.shop import BROKEN_REPORT, LIMIT_S, PYTHON, Shop
 
 ROW = {
     *("id", "short", "command", "cwd", "status", "outcome", "exitCode", "signal", "startedAt", "completedAt"),
@@ -101,6 +101,8 @@ def test_show_finds_one_by_every_name(shop: Shop) -> None:
     unknown = shop.dre("show", "ZZZZ")
     assert (unknown.status, unknown.out) == (2, "")
     assert unknown.err == "dre: there is no operation ZZZZ\n     dre log shows the newest\n"
+    for typed in ("LATE", "01a210", "0190A1B2-0000-7000-8000-000000000000"):  # and none as it is read
+        assert shop.dre("show", typed).err == f"dre: there is no operation {typed}\n     dre log shows the newest\n"
 
 
 def test_output_comes_back_byte_for_byte_when_it_is_asked_for_raw(shop: Shop) -> None:
@@ -135,6 +137,20 @@ def test_no_escape_of_a_recording_reaches_the_reader(shop: Shop) -> None:
         assert told
         assert [c for c in told if (ord(c) < 0x20 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0] == [], screen
         assert [c for c in told if c in "\u202e\u2066"] == [], screen
+
+
+def test_colours_are_dropped_from_excerpts_and_output_and_all_else_stays_visible(shop: Shop) -> None:
+    (shop.folder / "report.in").write_text(BROKEN_REPORT)
+    (shop.folder / "output.in").write_text(
+        "\x1b[1m\x1b[31mFAILED\x1b[0m tests/test_cart.py::\x1b[1mtest_total\x1b[0m - \x1b[2Jassert 41 == 42\n"
+    )
+    shop.record("sh", "-c", "cat output.in; cat report.in > report.xml; exit 1", status=1)
+
+    seen = "FAILED tests/test_cart.py::test_total - ␛[2Jassert 41 == 42"
+    for screen in (["show"], ["verify"]):
+        assert f"              | {seen}\n" in shop.dre(*screen).out
+    assert shop.dre("show", "--output").out == f"{seen}\n"
+    assert shop.dre("show", "--output", "--raw").out_bytes == (shop.folder / "output.in").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -190,6 +206,56 @@ def test_raw_bytes_do_not_go_to_a_terminal(shop: Shop) -> None:
     assert b"does not go to a terminal" in done.stderr
 
 
+def test_an_item_of_the_evidence_is_printed_by_the_name_that_is_listed_or_its_own(shop: Shop) -> None:
+    (shop.folder / "report.in").write_text(BROKEN_REPORT)
+    shop.record("sh", "-c", r"cp report.in report.xml; printf 'total \033[31m=\033[0m \033[2J\377\n' > cart.py")
+
+    assert shop.dre("show", "--evidence", "report.xml").out == BROKEN_REPORT
+    assert shop.dre("show", "last", "--evidence=report-1.xml", "--raw").out == BROKEN_REPORT
+    assert '"cart.py"' in shop.dre("show", "--evidence", "changes.json").out
+    changed = shop.dre("show", "--evidence", "changes.diff")
+    assert (changed.status, changed.err) == (0, "")
+    assert "-total = 42\n+total = ␛[2J\\xff\n" in changed.out
+    raw = shop.dre("show", "--evidence", "changes.diff", "--raw")
+    assert b"+total \x1b[31m=\x1b[0m \x1b[2J\xff\n" in raw.out_bytes
+    told = shop.dre("show", "--evidence", "changes.diff", "--json").json()
+    assert base64.b64decode(told["bytes"]) == raw.out_bytes
+
+
+def test_an_unknown_name_is_answered_with_those_that_there_are(shop: Shop) -> None:
+    shop.passes()
+    [short] = shop.short_ids()
+    answer = shop.dre("show", "--evidence", "changes.difff")
+    assert (answer.status, answer.out) == (2, "")
+    assert answer.err == (
+        f'dre: there is no evidence "changes.difff" of {short}\n'
+        "     there is output.txt, timing.json, report.xml, changes.json, environment.json\n"
+    )
+    assert shop.dre("show", "--evidence", "output.txt", "--output").status == 2
+    assert "--evidence NAME" in shop.dre("show", "--raw").err
+    assert "--evidence NAME" in shop.dre("show", "--help").out
+
+
+def test_a_damaged_item_is_named_with_its_operation_and_what_to_do(shop: Shop) -> None:
+    shop.record("echo", "hi")
+    [item] = [one for one in shop.dre("show", "--json").json()["evidence"] if one["kind"] == "output"]
+    [short] = shop.short_ids()
+    blob = shop.folder / ".dre" / "evidence" / item["hash"][:2] / item["hash"][2:]
+    blob.chmod(0o600)
+    blob.write_bytes(blob.read_bytes()[:-1])
+    for words in (["--output"], ["--output", "--raw"], ["--evidence", "output.txt"]):
+        answer = shop.dre("show", *words)
+        assert (answer.status, answer.out) == (1, "")
+        first, hint = answer.err.splitlines()
+        assert first.startswith(
+            f"dre: output.txt of {short} is not what was recorded: blob {item['hash']} is not as long"
+        )
+        assert hint == "     dre ledger verify names all that is wrong; then restore it from a copy"
+    blob.unlink()
+    answer = shop.dre("show", "--output")
+    assert answer.err.startswith(f"dre: output.txt of {short} is not what was recorded: blob {item['hash']} is missing")
+
+
 def test_output_that_is_not_there_is_said(shop: Shop) -> None:
     shop.record("true")
     answer = shop.dre("show", "--output")
@@ -234,6 +300,18 @@ def test_events_are_the_whole_history_in_one_form(shop: Shop) -> None:
     assert after == events[4:]
     assert shop.dre("events", "--after", "100000", "--json").out == ""
     assert len(shop.dre("events").out.splitlines()) == len(events)
+
+
+def test_events_name_the_operation_that_can_be_shown_and_who_judged_it(shop: Shop) -> None:
+    shop.passes()
+    [short] = shop.short_ids()
+    told = [line.split()[5:] for line in shop.dre("events").out.splitlines() if "verification." in line]
+    assert told == [
+        ["operation", short, "default/1"],
+        ["operation", short, "programmatic/1", "passed"],
+        ["operation", short, "structural/1", "passed"],
+        ["operation", short, "passed"],
+    ]
 
 
 def test_with_proofs_a_stranger_recomputes_the_chain(shop: Shop) -> None:

@@ -118,6 +118,25 @@ def test_a_value_that_cannot_be_is_refused_and_nothing_written(shop: Shop, key: 
     assert len(shop.events()) == before
 
 
+def test_why_a_value_cannot_be_is_one_line_with_one_prefix(shop: Shop) -> None:
+    answer = shop.dre("config", "set", "--user", "redaction.patterns", "a(?=b)")
+    assert answer.err == 'dre: redaction.patterns: "a(?=b)" is no RE2 expression: invalid perl operator: (?=\n'
+
+
+def test_what_a_setting_is_without_a_value_is_said(shop: Shop) -> None:
+    shop.dre("init")
+    for words, told in (
+        (["reports.globs", ""], "reports.globs: none (workspace)\n"),
+        (["--user", "reports.globs", "a.xml"], "reports.globs: a.xml (user)\n"),
+        (["reports.globs", "null"], "reports.globs: not set (workspace); what counts is a.xml (user)\n"),
+        (["evidence.retention", "null"], "evidence.retention: not set (workspace)\n"),
+    ):
+        assert shop.dre("config", "set", *words).out == told
+    told = shop.dre("config", "set", "--user", "reports.globs", "null").out
+    assert told.startswith("reports.globs: not set (user); what counts is report.xml, junit.xml, ")
+    assert told.endswith(" (default)\n")
+
+
 def test_your_own_settings_need_no_workspace_and_come_second(shop: Shop, tmp_path: Path) -> None:
     assert shop.dre("config", "set", "evidence.retention", "1d").status == 3
     assert shop.dre("config", "set", "--user", "evidence.retention", "9w").status == 0
@@ -163,6 +182,11 @@ def test_validate_names_file_line_and_key_and_readers_refuse(shop: Shop) -> None
     assert shop.dre("wrap", "echo", "runs").out == "runs\n"
     doctor = shop.dre("doctor")
     assert (doctor.status, "FAIL  configuration" in doctor.out) == (1, True)
+    (shop.folder / ".dre" / "config.json").write_text('{"evidence": {"retention": 1},\n"reports": {"globs": ["/a"]}}')
+    answer = shop.dre("config", "validate")
+    assert (answer.status, answer.out.count("WRONG")) == (2, 2)
+    assert " line 1: evidence.retention: 1 is not" in answer.out
+    assert ' line 2: reports.globs: "/a" leads out of' in answer.out
     (shop.folder / ".dre" / "config.json").write_text("{}")
     assert shop.dre("config", "validate").status == 0
     assert len(shop.dre("log", "--json").json_lines()) == 2

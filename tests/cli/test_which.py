@@ -87,6 +87,7 @@ async def test_an_unknown_one_is_not_found(tables: TableStore, typed: str) -> No
     with pytest.raises(NotFound) as refused:
         await find_operation(typed, tables, now_ms=NOW)
     assert (refused.value.hint, refused.value.exit_status) == ("dre log shows the newest", 2)
+    assert refused.value.message == f"there is no operation {typed}"
 
 
 @pytest.mark.parametrize("typed", ["", "abc", "UUUU", "%%%%", "____", "0123456789ABC", "x" * 36, "--", "日本日本"])

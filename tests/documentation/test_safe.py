@@ -14,7 +14,22 @@ TEXTS = st.text(st.characters(codec=None), max_size=60)
 HOSTILE = st.lists(
     st.one_of(
         st.binary(max_size=12),
-        st.sampled_from([b"\x1b[31m", b"\x1b]0;title\x07", b"\x9b2J", b"\xc2\x9b2J", b"\r\n", b"\r", b"\xff", b"\x7f"]),
+        st.sampled_from(
+            [
+                b"\x1b[31m",
+                b"\x1b[1;38:5:9m",
+                b"\x1b[K",
+                b"\x1b[2J",
+                b"\x1b[",
+                b"\x1b]0;title\x07",
+                b"\x9b2J",
+                b"\xc2\x9b2J",
+                b"\r\n",
+                b"\r",
+                b"\xff",
+                b"\x7f",
+            ]
+        ),
         st.sampled_from(["\u202e", "\u2066", "\u200b", "\ufeff", "é", "日本", "\U000e0041", "🙂"]).map(str.encode),
     )
 ).map(b"".join)
@@ -48,7 +63,7 @@ def test_bytes_in_pieces_are_as_safe_as_the_whole(raw: bytes, cuts: list[int]) -
         at = max(cut, at)
     out += decoder.feed(b"", last=True)
 
-    assert out == safe.lines(Bytes(raw))
+    assert out == safe.lines(safe.without_colours(raw.decode("utf-8", "surrogateescape")))
     assert [c for c in out if obeyed(c, allowed="\n\t")] == []
     encoded = out.encode()
     assert not set(encoded) & (set(range(0x20)) - {0x09, 0x0A} | {0x7F})
@@ -80,6 +95,23 @@ def test_it_stays_visible(raw: bytes, shown: str) -> None:
 
 def test_on_one_line_line_ends_are_shown_too() -> None:
     assert safe.line("a\n\tb\r\n") == "a␊␉b␍␊"
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b[1;38:5:9mbold\x1b[m", "bold"),
+        ("\x1b[01;31m\x1b[Kfound\x1b[m\x1b[K", "found"),
+        ("\x1b[2J\x1b[1;1H", "\x1b[2J\x1b[1;1H"),
+        ("\x1b]0;title\x07", "\x1b]0;title\x07"),
+        ("\x9b31m", "\x9b31m"),
+        (f"\x1b[{'0' * 65}m", f"\x1b[{'0' * 65}m"),
+        ("\x1b\x1b[0m[31m", "\x1b[31m"),
+    ],
+)
+def test_only_colours_are_dropped(raw: str, shown: str) -> None:
+    assert safe.without_colours(raw) == shown
 
 
 @given(st.recursive(TEXTS, lambda inner: st.lists(inner, max_size=3)))

@@ -85,6 +85,7 @@ def test_user_then_workspace_then_environment(workspace: Path, user: Path) -> No
         ('{"evidence": {\n"colour": 1}}', r"line 2: there is no setting evidence\.colour"),
         ('{"evidence": 3}', r"line 1: evidence is a JSON object"),
         ('{"evidence": {"retention": "1d",}}', r"line 1: "),
+        ('{"evidence": {},\n "reports": {"globs": ["a"\n "b"]}}', r"line 3: Expecting ',' delimiter \(column 2\)$"),
         ('{"evidence": {}, "evidence": {}}', r"evidence is there twice"),
         ("[]", r"line 1: a configuration is a JSON object"),
         ("", r"line 1: "),
@@ -138,7 +139,7 @@ def test_what_no_repository_will_ever_set_is_refused_by_name_before_it_exists(
     with pytest.raises(ConfigurationError, match=rf"line 2: {name} may not be set by a workspace") as refused:
         load(workspace, user)
     assert "~/.config/dre/config.json" in str(refused.value.hint)
-    with pytest.raises(ConfigurationError, match=f"dre config set: {name} may not be set by a workspace"):
+    with pytest.raises(ConfigurationError, match=f"^{name} may not be set by a workspace"):
         settings.find_key(name, "workspace")
 
     configure(workspace, "{}")
@@ -166,6 +167,58 @@ def test_a_pattern_that_is_none_is_refused(workspace: Path, user: Path) -> None:
     configure(user, '{"redaction": {"patterns": ["(?=x)"]}}')
     with pytest.raises(ConfigurationError, match="is no RE2 expression"):
         load(workspace, user)
+
+
+@pytest.mark.parametrize("pattern", ["a(?=b)", "[", "(", "x{2000}"])
+def test_a_refused_pattern_is_said_once_and_in_text(
+    workspace: Path, user: Path, pattern: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """RE2 has a log of its own, on stderr."""
+    with pytest.raises(ConfigurationError) as refused:
+        load(workspace, user, DRE_REDACTION_PATTERNS=json.dumps([pattern]))
+    assert refused.value.message.startswith(
+        f"DRE_REDACTION_PATTERNS: redaction.patterns: {json.dumps(pattern)} is no RE2 expression: "
+    )
+    assert "b'" not in refused.value.message
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("glob", "why"),
+    [
+        ("[1", "has a [ that no ] closes"),
+        ('["a"', "has a [ that no ] closes"),
+        ("a[]/b]", "has a [ that no ] closes"),
+        ("[!]", "has a [ that no ] closes"),
+        ("/tmp/*.xml", "leads out of the work tree"),
+        ("../*.xml", "leads out of the work tree"),
+        ("a/../b.xml", "leads out of the work tree"),
+        (".", "names no file"),
+        ("reports/**", "ends in **"),
+    ],
+)
+def test_a_glob_that_can_never_match_is_refused(workspace: Path, user: Path, glob: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load(workspace, user, DRE_REPORTS_GLOBS=glob)
+    assert refused.value.message.startswith(f"DRE_REPORTS_GLOBS: reports.globs: {json.dumps(glob)} {why}")
+
+
+@pytest.mark.parametrize("glob", ["[[]a.xml", "[]a].xml", "[!]]x", "a]", "[a-z]/**/[!.]*.xml", "./a..b/*.xml"])
+def test_what_may_match_is_taken(workspace: Path, user: Path, glob: str) -> None:
+    assert load(workspace, user, DRE_REPORTS_GLOBS=glob).configuration.reports.globs == (glob,)
+
+
+def test_all_mistakes_of_a_file_are_told(workspace: Path) -> None:
+    configure(
+        workspace,
+        '{"evidence": {"retention": "x",\n"colour": 1},\n"server": {},\n"reports": {"globs": ["/a"]},\n"z": 1}',
+    )
+    told = [
+        error.message.partition("config.json ")[2]
+        for error in settings.mistakes(f"{workspace}/config.json", "workspace")
+    ]
+    assert [message.partition(": ")[0] for message in told] == ["line 1", "line 2", "line 3", "line 4", "line 5"]
+    assert settings.mistakes(f"{workspace}/nowhere.json", "workspace") == []
 
 
 def test_a_link_is_not_followed(workspace: Path, user: Path) -> None:

@@ -431,6 +431,72 @@ def test_where_a_history_vanished_recordings_wait_under_its_name(place: Place) -
     assert place.spool.state() == "complete"
 
 
+def its_history_is_gone(place: Place) -> None:
+    shutil.rmtree(place.dre)
+
+
+def its_history_is_older(place: Place) -> None:
+    (place.kept / "head").write_text('{"size":9,"leaf":"%s","settled":9}' % ("00" * 32))
+    (place.dre / "settled").write_text(f"{place.ledger} 8\n")
+
+
+def its_history_is_a_copy(place: Place) -> None:
+    original = place.folder / "original"
+    shutil.copytree(place.dre, original)
+    (place.kept / "path").write_bytes(os.fsencode(original))
+
+
+def a_reader_found_it_wrong(place: Place) -> None:
+    (place.dre / "blocked").touch()
+
+
+def its_id_is_tracked(place: Place) -> None:
+    git(place.folder, "init", "-q")
+    git(place.folder, "add", "-f", ".dre/ledger-id")
+
+
+WAITING: dict[Callable[[Place], None], bytes] = {
+    its_history_is_gone: b"the history in %(dre)s is gone (put it back, or dre init begins a new one)",
+    its_history_is_older: b"the history in %(dre)s is not the newest, or a copy (dre doctor says what to do)",
+    its_history_is_a_copy: b"the history in %(dre)s is not the newest, or a copy (dre doctor says what to do)",
+    a_reader_found_it_wrong: b"the history in %(dre)s is not the newest, or a copy (dre doctor says what to do)",
+    its_id_is_tracked: b"git tracks %(dre)s/ledger-id (git rm -r --cached .dre takes it out)",
+}
+
+
+@pytest.mark.parametrize(("spoil", "why"), WAITING.items(), ids=[spoil.__name__ for spoil in WAITING])
+@pytest.mark.parametrize("how", [(), ("--gate",)], ids=["plain", "gate"])
+def test_who_is_strict_runs_nothing_whose_recording_would_only_wait(
+    place: Place, spoil: Callable[[Place], None], why: bytes, how: tuple[str, ...]
+) -> None:
+    spoil(place)
+
+    said = place.wrap("--strict", *how, *COMMAND)
+
+    assert (said.stdout, said.returncode) == (b"", 125)
+    assert said.stderr == NOT_RECORDED + reason(place, why) + b"\n"
+    assert recordings_in(place) == []
+
+
+@pytest.mark.parametrize("spoil", WAITING, ids=[spoil.__name__ for spoil in WAITING])
+def test_who_is_not_strict_runs_it_and_the_recording_waits(place: Place, spoil: Callable[[Place], None]) -> None:
+    spoil(place)
+
+    said = place.wrap(*COMMAND)
+
+    assert (said.stdout, said.returncode) == (b"ran\n", 3)
+    assert place.spool.state() == "complete"
+
+
+def test_variables_of_git_do_not_hide_what_it_tracks(place: Place, tmp_path: Path) -> None:
+    its_id_is_tracked(place)
+    new_repository(tmp_path / "other")
+
+    said = place.wrap("--strict", *COMMAND, env={**os.environ, "GIT_DIR": str(tmp_path / "other" / ".git")})
+
+    assert (said.stdout, said.returncode) == (b"", 125)
+
+
 def test_where_nothing_was_ever_recorded_a_history_begins(place: Place) -> None:
     """A folder that was made here and removed before it held a history is nothing to mourn."""
     (place.kept / "head").unlink()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from shim.keyboard import CTRL_BACKSLASH, CTRL_C, CTRL_D, CTRL_Z, ESCAPE, Terminal
+from shim.places import DRE
 from shim.processes import wait_for
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -255,6 +256,29 @@ def test_the_shell_ends_a_running_job(bash: Terminal, p: str) -> None:
     bash.shut_gate()
     bash.run(f"{p}sh -c 'echo RE''ADY; exec cat go' &", "READY")
     bash.run("kill %1; wait %1; echo code''=$?", "code=143", "PROMPT>")
+
+
+# What cannot be run
+
+
+@pytest.mark.parametrize(
+    ("words", "why", "code"),
+    [
+        ("nosuch", "nosuch: No such file or directory", 127),
+        ("./plain/x", "./plain/x: No such file or directory", 127),
+        ("--timeout 1 --wait nosuch", "nosuch: No such file or directory", 127),
+        ("--quiet ./plain", "./plain: Permission denied", 126),
+    ],
+)
+def test_why_a_command_cannot_be_run_is_said(bash: Terminal, words: str, why: str, code: int) -> None:
+    (bash.folder / "plain").touch()
+    bash.run(f"{DRE} wrap --no-workspace {words}", f"\rdre: {why}\r\n")
+    bash.prompt()
+    bash.code_is(code)
+
+
+def test_why_the_first_of_a_pipeline_cannot_be_run_is_said(bash: Terminal) -> None:
+    bash.run(f"{DRE} wrap --no-workspace nosuch | cat", "\rdre: nosuch: No such file or directory\r\n", "PROMPT>")
 
 
 # Typing

@@ -1,12 +1,12 @@
 """The output of an operation as numbered lines: how it ended, or any part of it, page by page."""
 
-import re
 from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 from aiohttp import web
 
+from dre.documentation import safe
 from dre.documentation.findings import outputs
 from dre.errors import BlobAltered, BlobMissing, NotFound
 from dre.ports.blob_store import BlobStore
@@ -24,7 +24,6 @@ LARGEST_BYTES = 32 << 20
 
 _MOST_BYTES = 256 << 10
 _LONGEST_LINE = 2000
-_COLOURS = re.compile(r"\x1b\[[0-9;:]*[mK]")
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -167,5 +166,5 @@ def safe_lines(raw: bytes) -> list[str]:
 
 def _shown(raw: bytes) -> str:
     """Without the colours that most tools print. Whatever else a terminal would obey is made visible, as anywhere."""
-    text = _COLOURS.sub("", raw.decode("utf-8", "surrogateescape").removesuffix("\r"))
+    text = safe.without_colours(raw.decode("utf-8", "surrogateescape").removesuffix("\r"))
     return text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}… (the line goes on)"
