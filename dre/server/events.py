@@ -17,7 +17,7 @@ from dre.projections.history import Shown, encoded
 from dre.server import answers, paging
 from dre.server.access import PRINCIPAL, may_see
 from dre.server.incoming import parameters, shown
-from dre.server.kept import KEPT
+from dre.server.kept import KEPT, written
 from dre.server.live import LIVE
 from dre.server.paging import Cursor, Limit, Moment, Page, Position
 from dre.server.routes import Route, api
@@ -48,15 +48,11 @@ class After(msgspec.Struct, frozen=True):
 
 
 async def list_events(request: web.Request) -> web.Response:
-    kept, commits = request.app[KEPT], request.app[WORKSPACE].store.commits()
+    kept, before = request.app[KEPT], written(request)
     asked = (list_events, request.rel_url.raw_query_string, request[PRINCIPAL].projects)
-    found = kept.get(asked, commits)
+    found = kept.get(asked, before)
     if found is None:
-        which = parameters(request, Which)
-        body = await _page(request, which)
-        if _is_filtered(which):  # by tables, which may be behind
-            return answers.encoded(request, body)
-        found = kept.put(asked, commits, body)
+        found = kept.put(asked, before, await _page(request, parameters(request, Which)))
     return answers.encoded(request, found.body, tag=found.tag)
 
 
