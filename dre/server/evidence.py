@@ -21,7 +21,7 @@ from dre.server import answers, paging
 from dre.server.incoming import parameters, uuid_in_path
 from dre.server.live import LIVE
 from dre.server.operations import operation_detail
-from dre.server.paging import Cursor, Limit, Page
+from dre.server.paging import Cursor, Limit, Page, Position
 from dre.server.routes import Media, Route, api
 from dre.server.workspace import WORKSPACE
 from dre.verification import intact
@@ -40,7 +40,7 @@ class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 
 
 class After(msgspec.Struct, frozen=True):
-    position: int
+    position: Position
     id: UUID
 
 

@@ -6,7 +6,6 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 
-from dre.domain.events import Millis
 from dre.projections.operation_detail import Item, OperationDetail, read_operation
 from dre.projections.operations import Asked, OperationRow, OperationSummary, newest, summary
 from dre.server import answers, paging
@@ -36,7 +35,7 @@ class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Begun(msgspec.Struct, frozen=True):
     """Where a list of operations goes on."""
 
-    at: Millis
+    at: Moment
     id: UUID
 
 

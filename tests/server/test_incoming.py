@@ -2,9 +2,11 @@
 
 import asyncio
 import gzip
+from base64 import urlsafe_b64encode
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from server.served import Served
 from yarl import URL
@@ -217,6 +219,20 @@ async def test_what_any_parameter_may_be_has_words() -> None:
     for route in (*ROUTES, *pages.ROUTES):
         if route.takes is not None:
             assert all(expected.words for expected in expected_of(route.takes).values()), route.path
+
+
+async def test_a_cursor_beyond_all_numbers_is_none(served: Served) -> None:
+    for number in (10**19, -(10**19), 2**53, -2):
+        for path, place in (
+            ("/events", {"position": number}),
+            ("/events?type=x", {"position": number}),
+            ("/audit", {"position": number, "id": str(uuid4())}),
+            ("/evidence", {"position": number, "id": str(uuid4())}),
+            ("/operations", {"at": number, "id": str(uuid4())}),
+        ):
+            cursor = urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+            problem = await served.get(f"{path}{'&' if '?' in path else '?'}cursor={cursor}", status=400)
+            assert problem["hint"] == "begin without a cursor"
 
 
 async def test_a_cursor_of_one_list_is_none_of_another(served: Served) -> None:
