@@ -149,7 +149,10 @@ def _whose(event: _Shown) -> str:
 
 def _told(event: _Shown) -> str:
     """The field that says most."""
-    fields = msgspec.json.decode(event.data, type=dict[str, Any] | None)
+    try:
+        fields = msgspec.json.decode(event.data, type=dict[str, Any] | None)
+    except msgspec.ValidationError:  # altered: JSON, with a number that is none here
+        return ""
     if fields is None:  # erased; or altered, where the body itself is known and says nothing
         return "(erased)" if getattr(event, "body", None) is None else ""
     return next((str(fields[name]) for name in _FIRST_TOLD if isinstance(fields.get(name), str | int)), "")

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from dre.domain.evidence import EvidenceType
-from dre.errors import BlobAltered, BlobMissing, DREError, NotFound, RangeRefused
+from dre.errors import BlobAltered, BlobMissing, DREError, LedgerAltered, NotFound, RangeRefused
 from dre.ports.table_store import Query
 from dre.projections.evidence import EvidenceDetail, EvidenceRow, detail, read_evidence
 from dre.server import answers, paging
@@ -29,6 +29,9 @@ from dre.verification import intact
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 _RANGE = re.compile(r"bytes=([0-9]{0,40})-([0-9]{0,40})", re.ASCII | re.IGNORECASE)
 _SAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+Blob = Literal["intact", "altered", "missing", "erased", "unknown"]
 
 
 class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -46,14 +49,15 @@ class After(msgspec.Struct, frozen=True):
 
 class Examined(msgspec.Struct, frozen=True, rename="camel"):
     """
-    Whether an item is what was recorded: `blob` says of the stored bytes, `event` of the entry that names them.
-    `checkedBytes`: how many were read and hashed. That the history around it is whole is for a ledger's audit to prove.
+    Whether an item is what was recorded: `blob` says of the stored bytes (`unknown`: the event cannot say any more
+    which they are), `event` of the entry that names them. `checkedBytes`: how many were read and hashed. That the
+    history around it is whole is for a ledger's audit to prove.
     """
 
     id: UUID
     intact: bool
     event: Literal["intact", "altered"]
-    blob: Literal["intact", "altered", "missing", "erased"]
+    blob: Blob
     checked_bytes: int
     position: int
     details: list[str]
@@ -107,15 +111,18 @@ async def examine(request: web.Request) -> web.Response:
     return answers.as_json(request, Examined(id, is_intact, event, blob, size, stored.entry.position, details))
 
 
-async def _examined_blob(
-    request: web.Request, id: UUID, details: list[str]
-) -> tuple[Literal["intact", "altered", "missing", "erased"], int]:
+async def _examined_blob(request: web.Request, id: UUID, details: list[str]) -> tuple[Blob, int]:
+    """`details`: what is wrong with the event; what is wrong with the blob is added."""
     workspace = request.app[WORKSPACE]
     try:
         item = await read_evidence(workspace.store, id)
     except BlobMissing as error:
         details.append(error.message)
         return "erased", 0
+    except (LedgerAltered, NotFound):  # not found: what it is was altered
+        if not details:
+            raise
+        return "unknown", 0
     try:
         return "intact", await workspace.blobs.check(item.hash)
     except BlobMissing as error:

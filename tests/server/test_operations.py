@@ -87,7 +87,7 @@ async def test_what_the_asker_has_is_not_sent_again_until_it_changes(recorded: S
 async def test_what_was_answered_while_the_tables_were_made_anew_is_not_what_stays(recorded: Served) -> None:
     async def result() -> str | None:
         verdict = (await recorded.get(f"/operations/{recorded.operation}"))["verdict"]
-        return verdict and verdict["result"]
+        return None if verdict is None else str(verdict["result"])
 
     async def listed() -> int:
         return len((await recorded.get("/events?type=operation.started"))["items"])
