@@ -6,7 +6,8 @@ address, so whoever was given a damaged one sees an answer that ends too soon, n
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -149,17 +150,17 @@ async def serve(request: web.Request, item: EvidenceDetail) -> web.StreamRespons
         await blobs.check(item.hash)
         await response.prepare(request)
         return response
-    pieces = _between(blobs.read(item.hash), start, end)
-    first = await anext(pieces, b"")  # what is missing is said before anything was promised
-    await response.prepare(request)
-    try:
-        await response.write(first)
-        async for piece in pieces:
-            await response.write(piece)
-    except DREError:
-        if request.transport is not None:
-            request.transport.abort()  # an answer that ends too soon: it must not look complete
-        raise ConnectionResetError from None
+    async with aclosing(blobs.read(item.hash)) as whole, aclosing(_between(whole, start, end)) as pieces:
+        first = await anext(pieces, b"")  # what is missing is said before anything was promised
+        await response.prepare(request)
+        try:
+            await response.write(first)
+            async for piece in pieces:
+                await response.write(piece)
+        except DREError:
+            if request.transport is not None:
+                request.transport.abort()  # an answer that ends too soon: it must not look complete
+            raise ConnectionResetError from None
     await response.write_eof()
     return response
 
@@ -198,7 +199,7 @@ def _wanted(request: web.Request, item: EvidenceDetail, tag: str) -> tuple[int, 
     return start, end
 
 
-async def _between(pieces: AsyncIterator[bytes], start: int, end: int) -> AsyncIterator[bytes]:
+async def _between(pieces: AsyncIterator[bytes], start: int, end: int) -> AsyncGenerator[bytes, None]:
     """Those bytes; the last of them only when all was read, since only then the object is proved."""
     held, at = b"", 0
     async for piece in pieces:
