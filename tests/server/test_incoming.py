@@ -32,6 +32,7 @@ WRONG = {
     "a key twice, deep inside": b'{"a": [{"b": {"c": 1, "c": 2}}]}',
     "a NUL": b'{"a": "\0"}',
     "a NUL in writing": b'{"a": "\\u0000"}',
+    "a NUL behind backslashes": b'{"a": "\\\\\\\\\\u0000"}',
     "a control character": b'{"a": "\x01"}',
     "half a pair": b'{"a": "\\ud800"}',
     "what is no UTF-8": b'{"a": "\xff"}',
