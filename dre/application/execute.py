@@ -7,9 +7,10 @@ from uuid import UUID
 
 from dre.domain import codec
 from dre.domain.events import DomainEvent, Door, Recorded
-from dre.errors import CommandRefused, StoreBusy
+from dre.errors import BodyRefused, CommandRefused, LedgerAltered, LedgerNewer, StoreBusy
+from dre.ledger.commitment import SALT_BYTES, commitment
 from dre.ledger.entry import Entry
-from dre.ports.event_store import Append, EventStore, NewEvent, Receipt, Refused
+from dre.ports.event_store import Append, EventStore, NewEvent, Receipt, Refused, StoredEvent
 
 MAX_EVENTS = 512
 MAX_BYTES = 1 << 20
@@ -103,7 +104,30 @@ class Appender:
 
 
 async def read_stream(store: EventStore, stream: str) -> list[Recorded]:
-    return [codec.recorded(stored.entry, stored.body) for stored in await store.stream(stream)]
+    """Raises LedgerAltered, LedgerNewer."""
+    return [read_fact(stored) for stored in await store.stream(stream)]
+
+
+def read_fact(stored: StoredEvent) -> Recorded:
+    """
+    A stored event as a fact in its place. Raises LedgerAltered where its body is not one any more, and LedgerNewer
+    where it is what was recorded, and by somebody who knew more.
+    """
+    try:
+        return codec.recorded(stored.entry, stored.body)
+    except BodyRefused as error:
+        at = stored.entry.position
+        if _is_as_recorded(stored):
+            raise LedgerNewer(f"event {at} cannot be read: {error.message}", hint=error.hint) from None
+        said = f"event {at} is not what was recorded: {error.message}"
+        raise LedgerAltered(said, position=at, hint="dre ledger verify says more") from None
+
+
+def _is_as_recorded(stored: StoredEvent) -> bool:
+    salt, body = stored.salt, stored.body
+    if salt is None or body is None or len(salt) != SALT_BYTES:
+        return False
+    return commitment(salt, body) == stored.entry.commitment
 
 
 def new_events(

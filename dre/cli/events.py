@@ -128,7 +128,7 @@ async def _events(store: EventStore, after: int, *, follow: bool) -> AsyncIterat
 def _say(asked: Asked, event: _Shown, *, proofs: bool) -> None:
     screen = asked.screen()
     at = words.moment(event.recorded_at, asked.now_ms)
-    fields = msgspec.json.decode(event.data, type=dict[str, Any] | None)
+    fields = _fields(event)
     told = _told(event, fields)
     whose = _whose(event.stream, fields or {})
     screen.say(f"{event.position:>8}  ", Mark(at, "dim"), f"  {event.type:<24}  ", whose, f"  {told}" * bool(told))
@@ -147,6 +147,13 @@ def _whose(stream: str, fields: Mapping[str, Any]) -> str:
         return f"{kind} {short(UUID(id))}"
     except (ValueError, TypeError, AttributeError):  # also where it was altered
         return stream
+
+
+def _fields(event: _Shown) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(event.data, type=dict[str, Any] | None)
+    except msgspec.ValidationError:  # altered: JSON, with a number that is none here
+        return {}
 
 
 def _told(event: _Shown, fields: Mapping[str, Any] | None) -> str:

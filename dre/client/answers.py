@@ -80,4 +80,5 @@ def _every(kind: type[DREError]) -> Iterator[type[DREError]]:
         yield from _every(one)
 
 
-_KINDS: dict[str, type[DREError]] = {one.code: one for one in _every(errors.DREError)}
+_KINDS: dict[str, type[DREError]] = {one.code: one for one in _every(errors.DREError) if "code" in vars(one)}
+"""A class without a code of its own is for those who raise it: who hears of it knows its parent."""

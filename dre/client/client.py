@@ -14,7 +14,7 @@ from dre.client.answers import reaching
 from dre.client.chain import Chain
 from dre.client.following import Following, Subscription
 from dre.client.shown import Event, Evidence, Operation, OperationDetail, Page, Proved
-from dre.errors import BlobAltered
+from dre.errors import BlobAltered, RequestRefused
 
 TIMEOUT_S = 60.0
 PAGE = 500
@@ -31,6 +31,8 @@ class Client:
     for every connection, so that a server which was started anew, elsewhere and with a token of its own, is reached
     again.
 
+    `timeout_s`: how long an answer may take; of an item's bytes, which are read at the caller's own pace, each piece.
+
     Whatever is asked raises ServerUnreachable where no DRE server answers, and what the server refuses as the error of
     that code.
     """
@@ -40,6 +42,7 @@ class Client:
         self.base = base.rstrip("/") if isinstance(base, str) else ""
         self._token = token
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._timeout_of_bytes = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s)
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -54,7 +57,7 @@ class Client:
     async def operations(
         self, *, limit: int = 50, cursor: str | None = None, **filters: str | int | None
     ) -> Page[Operation]:
-        """Newest first. `filters`: `since`, `until`, `command`, `status`, `result`."""
+        """Newest first. `filters`: `since`, `until`, `command`, `status`, `result`, `short`."""
         return await self._get("/operations", Page[Operation], {"limit": limit, "cursor": cursor, **filters})
 
     async def operation(self, id: UUID | str) -> OperationDetail:
@@ -72,7 +75,7 @@ class Client:
         """
         item = await self.evidence(id)
         wanted, found, size, held = digest or item.digest, sha256(), 0, b""
-        async with self._asked(f"/evidence/{_in_path(id)}/content") as response:
+        async with self._asked(f"/evidence/{_in_path(id)}/content", limits=self._timeout_of_bytes) as response:
             if response.status != 200:
                 await answers.read(self.base, response)
             while True:
@@ -95,18 +98,27 @@ class Client:
         self, *, after: int = -1, proofs: Literal[True], leaf: bytes | None = None
     ) -> AsyncGenerator[Proved, None]: ...
     @overload
+    def events(self, *, after: int = -1, proofs: bool, leaf: bytes | None = None) -> AsyncGenerator[Event, None]: ...
+    @overload
     def events(
-        self, *, after: int = -1, proofs: bool = False, leaf: bytes | None = None, **filters: str | int | None
+        self, *, after: int = -1, proofs: Literal[False] = False, leaf: bytes | None = None, **filters: str | int | None
     ) -> AsyncGenerator[Event, None]: ...
     async def events(
         self, *, after: int = -1, proofs: bool = False, leaf: bytes | None = None, **filters: str | int | None
     ) -> AsyncGenerator[Event, None]:
         """
         History up to now, oldest first. Without `filters` (`stream`, `type`, `actor`, `since`, `until`) nothing may be
-        missing; with `proofs` each event is checked and linked to the one before, the first of them to `leaf`.
+        missing; with `proofs`, which go without filters only, each event is checked and linked to the one before, the
+        first of them to `leaf`.
 
-        Raises ChainBroken.
+        Raises ChainBroken, and RequestRefused for proofs with filters: they would prove nothing.
         """
+        filters = {name: value for name, value in filters.items() if value is not None}
+        if proofs and filters:
+            raise RequestRefused(
+                f"proofs go with every event: between those of one {next(iter(filters))} the chain has gaps",
+                hint="ask without filters and pick, or without proofs",
+            )
         kind = Page[Proved] if proofs else Page[Event]
         chain, cursor = Chain(after, leaf), None
         while True:
@@ -194,7 +206,10 @@ class Client:
 
     @contextlib.asynccontextmanager
     async def _asked(
-        self, path: str, parameters: Mapping[str, Any] | None = None
+        self,
+        path: str,
+        parameters: Mapping[str, Any] | None = None,
+        limits: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         asked = {name: str(value) for name, value in (parameters or {}).items() if value is not None}
         base = self.place()
@@ -204,7 +219,7 @@ class Client:
                 params=asked,
                 headers=headers(self.token()),
                 allow_redirects=False,  # a token is for the server that was named
-                timeout=self._timeout,
+                timeout=limits or self._timeout,
             )
         try:
             yield response

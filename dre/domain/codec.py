@@ -76,7 +76,7 @@ def decode(tag: str, body: bytes, upcasts: Mapping[tuple[str, int], Upcast] = UP
         if meta.schema == known.schema:
             return _DECODERS[tag].decode(body), meta
         return _upcast(known, body, meta, upcasts), meta
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BodyRefused(f"{tag}: {error}") from error
 
 

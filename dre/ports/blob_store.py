@@ -1,6 +1,6 @@
 """The blob store: evidence payloads, found by the hash of what is stored."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Protocol
 
 import msgspec
@@ -29,8 +29,11 @@ class BlobStore(Protocol):
         """Stores the concatenation of the chunks with bounded memory. The same bytes twice are one object."""
         ...
 
-    def read(self, address: str) -> AsyncIterator[bytes]:
-        """The plaintext in pieces. The address is proved by the time the last piece is handed out."""
+    def read(self, address: str) -> AsyncGenerator[bytes, None]:
+        """
+        The plaintext in pieces. The address is proved by the time the last piece is handed out. Who may stop before
+        that closes it, or the object stays open.
+        """
         ...
 
     async def read_all(self, address: str, limit_bytes: int) -> bytes:

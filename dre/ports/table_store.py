@@ -96,3 +96,10 @@ class TableStore(Protocol):
         ...
 
     async def query(self, row: type[AnyRow], query: Query) -> list[AnyRow]: ...
+
+    def commits(self) -> object:
+        """
+        Equal to what it was as long as nobody, of this process or another, has written. Costs microseconds, so that
+        what was read may be kept for as long as it stands there.
+        """
+        ...

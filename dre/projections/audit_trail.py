@@ -23,7 +23,7 @@ class AuditRow(Row, frozen=True):
 
     table = "audit_trail"
     indexes = (
-        ("entity_type", "entity_id"),
+        ("entity_type", "entity_id", "position"),
         ("user_id", "position"),
         ("action", "position"),
         ("created_at",),
@@ -64,4 +64,4 @@ def fold(_row: AuditRow | None, recorded: Recorded) -> AuditRow:
     )
 
 
-AUDIT_TRAIL = Projection(AuditRow, version=2, keys=keys, fold=fold)
+AUDIT_TRAIL = Projection(AuditRow, version=3, keys=keys, fold=fold)

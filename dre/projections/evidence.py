@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from dre.domain.codec import recorded
+from dre.application.execute import read_fact
 from dre.domain.events import Millis, Recorded
 from dre.domain.evidence import EvidenceCollected, EvidenceErased
 from dre.errors import BlobMissing, NotFound
@@ -125,13 +125,16 @@ def detail(row: EvidenceRow) -> EvidenceDetail:
 
 
 async def read_evidence(store: EventStore, id: UUID) -> EvidenceDetail:
-    """From the event itself, whose id is the item's: a table is only a hint. Raises NotFound, BlobMissing if erased."""
+    """
+    From the event itself, whose id is the item's: a table is only a hint. Raises NotFound, BlobMissing if erased,
+    and what `read_fact` raises.
+    """
     stored = (await store.find([id])).get(id)
     if stored is None or stored.entry.type != EvidenceCollected.type:
         raise NotFound(f"there is no evidence {id}")
     if stored.body is None:
         raise BlobMissing(f"evidence {id} was erased: its entry at {stored.entry.position} is all that is left")
-    row = fold(None, recorded(stored.entry, stored.body))
+    row = fold(None, read_fact(stored))
     if row is None:
         raise NotFound(f"there is no evidence {id}")
     return detail(row)

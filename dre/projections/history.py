@@ -15,7 +15,7 @@ _NOTHING = msgspec.Raw(b"null")
 class Shown(msgspec.Struct, frozen=True, rename="camel"):
     """
     An event. `data`: the body without its `meta`, each value in its stored bytes; null where the body was erased, or
-    is no JSON object any more.
+    is no JSON object any more. A byte of a name that was altered and is no ASCII stands there in hexadecimal.
     """
 
     position: int
@@ -44,11 +44,11 @@ def shown(stored: StoredEvent) -> Shown:
     return Shown(
         entry.position,
         entry.event_id,
-        entry.stream,
+        _name(entry.stream),
         entry.version,
-        entry.type,
+        _name(entry.type),
         entry.recorded_at_us // 1000,
-        entry.actor,
+        _name(entry.actor),
         _data(stored.body),
     )
 
@@ -67,12 +67,18 @@ def encoded(stored: StoredEvent, *, proofs: bool = False) -> bytes:
     return _ENCODER.encode(proved(stored) if proofs else shown(stored))
 
 
+def _name(stored: str) -> str:
+    """Only an altered one is not what it is."""
+    return stored if stored.isascii() else stored.encode("ascii", "surrogateescape").decode("ascii", "backslashreplace")
+
+
 def _data(body: bytes | None) -> msgspec.Raw:
     if body is None:
         return _NOTHING
     try:
+        body.decode()  # what stays raw is not looked at as text
         fields = _FIELDS.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):  # altered: an audit says so
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # altered: an audit says so
         return _NOTHING
     fields.pop("meta", None)
     return msgspec.Raw(_ENCODER.encode(fields))

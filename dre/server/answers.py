@@ -44,9 +44,9 @@ def tag_of(body: bytes) -> str:
 
 
 def is_known(request: web.BaseRequest, tag: str) -> bool:
-    """RFC 9110, 13.1.2: whether the asker holds this already."""
+    """RFC 9110, 13.1.2: whether the asker holds this already. What changed something was never held."""
     shown = request.headers.get("If-None-Match")
-    if shown is None:
+    if shown is None or request.method not in ("GET", "HEAD"):
         return False
     known = ",".join(request.headers.getall("If-None-Match")).split(",")
     return shown.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in known]

@@ -11,7 +11,7 @@ from dre.projections.audit_trail import AuditRow
 from dre.server import answers, paging
 from dre.server.incoming import parameters
 from dre.server.live import LIVE
-from dre.server.paging import Cursor, Limit, Moment, Page
+from dre.server.paging import Cursor, Limit, Moment, Page, Position
 from dre.server.routes import Route, api
 from dre.server.workspace import WORKSPACE
 
@@ -32,7 +32,7 @@ class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 
 
 class After(msgspec.Struct, frozen=True):
-    position: int
+    position: Position
     id: UUID
 
 

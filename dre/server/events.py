@@ -1,6 +1,7 @@
 """`/events`: history, replayed: from a position, of a stream, of a type, of somebody, of a time."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -17,13 +18,15 @@ from dre.projections.history import Shown, encoded
 from dre.server import answers, paging
 from dre.server.access import PRINCIPAL, may_see
 from dre.server.incoming import parameters, shown
-from dre.server.kept import KEPT
+from dre.server.kept import KEPT, written
 from dre.server.live import LIVE
 from dre.server.paging import Cursor, Limit, Moment, Page, Position
 from dre.server.routes import Route, api
-from dre.server.workspace import WORKSPACE
+from dre.server.workspace import WORKSPACE, Workspace
 
 _LARGEST_PAGE = 8 << 20
+_AT_ONCE = 32
+"""How many events are looked up in one go: their bodies are as much as a page holds, at most."""
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
@@ -44,19 +47,15 @@ class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class After(msgspec.Struct, frozen=True):
     """History goes on behind this position."""
 
-    position: int
+    position: Position
 
 
 async def list_events(request: web.Request) -> web.Response:
-    kept, commits = request.app[KEPT], request.app[WORKSPACE].store.commits()
+    kept, before = request.app[KEPT], written(request)
     asked = (list_events, request.rel_url.raw_query_string, request[PRINCIPAL].projects)
-    found = kept.get(asked, commits)
+    found = kept.get(asked, before)
     if found is None:
-        which = parameters(request, Which)
-        body = await _page(request, which)
-        if _is_filtered(which):  # by tables, which may be behind
-            return answers.encoded(request, body)
-        found = kept.put(asked, commits, body)
+        found = kept.put(asked, before, await _page(request, parameters(request, Which)))
     return answers.encoded(request, found.body, tag=found.tag)
 
 
@@ -85,30 +84,33 @@ def _is_filtered(which: Which) -> bool:
 
 
 async def _filtered(request: web.Request, which: Which, after: int) -> tuple[Sequence[StoredEvent], bool]:
-    """The audit trail knows of every event who did what to what and when, and has an index for each question."""
+    """It goes on where one more is there than the page holds."""
     await request.app[LIVE].settled()
-    workspace = request.app[WORKSPACE]
-    rows = await workspace.tables.query(
-        AuditRow,
-        Query(
-            where=_where(which),
-            ranges={"created_at": (which.since, which.until), "position": (after + 1, None)},
-            order_by="position",
-            limit=which.limit + 1,
-        ),
-    )
-    events = await workspace.store.find([row.id for row in rows[: which.limit]])
-    found, size = [], 0
-    for row in rows[: which.limit]:
-        if (event := events.get(row.id)) is not None and _is_asked_for(which, event):
+    found: list[StoredEvent] = []
+    size = 0
+    async with contextlib.aclosing(_picked(request.app[WORKSPACE], which, after)) as events:
+        async for event in events:
+            if len(found) == which.limit or size > _LARGEST_PAGE:
+                return found, True
             found.append(event)
             size += len(event.body or b"")
-        if size > _LARGEST_PAGE:
-            return found, True
-    goes_on = len(rows) > which.limit
-    if goes_on and not found:
-        return await _filtered(request, which, rows[which.limit - 1].position)
-    return found, goes_on
+    return found, False
+
+
+async def _picked(workspace: Workspace, which: Which, after: int) -> AsyncGenerator[StoredEvent, None]:
+    """The audit trail knows of every event who did what to what and when, and has an index for each question."""
+    where = _where(which)
+    while True:
+        ranges = {"created_at": (which.since, which.until), "position": (after + 1, None)}
+        query = Query(where=where, ranges=ranges, order_by="position", limit=_AT_ONCE)
+        rows = await workspace.tables.query(AuditRow, query)
+        events = await workspace.store.find([row.id for row in rows])
+        for row in rows:
+            if (event := events.get(row.id)) is not None and _is_asked_for(which, event):
+                yield event
+        if len(rows) < _AT_ONCE:
+            return
+        after = rows[-1].position
 
 
 def _is_asked_for(which: Which, stored: StoredEvent) -> bool:
@@ -136,10 +138,14 @@ def _where(which: Which) -> dict[str, object]:
 
 
 def _user(actor: str) -> UUID:
+    """Raises RequestRefused for any but the one form in which entries name somebody."""
     try:
-        return actor_id(actor)
+        found = actor_id(actor)
     except ValueError:
-        raise RequestRefused(f"actor: {shown(actor)} is no actor: local-<uuid> is expected") from None
+        found = None
+    if found is None or actor not in (f"local-{found}", f"account-{found}"):
+        raise RequestRefused(f"actor: {shown(actor)} is no actor: local-<uuid> is expected")
+    return found
 
 
 ROUTES: tuple[Route, ...] = (

@@ -6,7 +6,8 @@ address, so whoever was given a damaged one sees an answer that ends too soon, n
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -14,14 +15,14 @@ import msgspec
 from aiohttp import web
 
 from dre.domain.evidence import EvidenceType
-from dre.errors import BlobAltered, BlobMissing, DREError, NotFound, RangeRefused
+from dre.errors import BlobAltered, BlobMissing, DREError, LedgerAltered, NotFound, RangeRefused
 from dre.ports.table_store import Query
 from dre.projections.evidence import EvidenceDetail, EvidenceRow, detail, read_evidence
 from dre.server import answers, paging
 from dre.server.incoming import parameters, uuid_in_path
 from dre.server.live import LIVE
 from dre.server.operations import operation_detail
-from dre.server.paging import Cursor, Limit, Page
+from dre.server.paging import Cursor, Limit, Page, Position
 from dre.server.routes import Media, Route, api
 from dre.server.workspace import WORKSPACE
 from dre.verification import intact
@@ -29,6 +30,9 @@ from dre.verification import intact
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 _RANGE = re.compile(r"bytes=([0-9]{0,40})-([0-9]{0,40})", re.ASCII | re.IGNORECASE)
 _SAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+Blob = Literal["intact", "altered", "missing", "erased", "unknown"]
 
 
 class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -40,20 +44,21 @@ class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 
 
 class After(msgspec.Struct, frozen=True):
-    position: int
+    position: Position
     id: UUID
 
 
 class Examined(msgspec.Struct, frozen=True, rename="camel"):
     """
-    Whether an item is what was recorded: `blob` says of the stored bytes, `event` of the entry that names them.
-    `checkedBytes`: how many were read and hashed. That the history around it is whole is for a ledger's audit to prove.
+    Whether an item is what was recorded: `blob` says of the stored bytes (`unknown`: the event cannot say any more
+    which they are), `event` of the entry that names them. `checkedBytes`: how many were read and hashed. That the
+    history around it is whole is for a ledger's audit to prove.
     """
 
     id: UUID
     intact: bool
     event: Literal["intact", "altered"]
-    blob: Literal["intact", "altered", "missing", "erased"]
+    blob: Blob
     checked_bytes: int
     position: int
     details: list[str]
@@ -107,15 +112,18 @@ async def examine(request: web.Request) -> web.Response:
     return answers.as_json(request, Examined(id, is_intact, event, blob, size, stored.entry.position, details))
 
 
-async def _examined_blob(
-    request: web.Request, id: UUID, details: list[str]
-) -> tuple[Literal["intact", "altered", "missing", "erased"], int]:
+async def _examined_blob(request: web.Request, id: UUID, details: list[str]) -> tuple[Blob, int]:
+    """`details`: what is wrong with the event; what is wrong with the blob is added."""
     workspace = request.app[WORKSPACE]
     try:
         item = await read_evidence(workspace.store, id)
     except BlobMissing as error:
         details.append(error.message)
         return "erased", 0
+    except (LedgerAltered, NotFound):  # not found: what it is was altered
+        if not details:
+            raise
+        return "unknown", 0
     try:
         return "intact", await workspace.blobs.check(item.hash)
     except BlobMissing as error:
@@ -142,17 +150,17 @@ async def serve(request: web.Request, item: EvidenceDetail) -> web.StreamRespons
         await blobs.check(item.hash)
         await response.prepare(request)
         return response
-    pieces = _between(blobs.read(item.hash), start, end)
-    first = await anext(pieces, b"")  # what is missing is said before anything was promised
-    await response.prepare(request)
-    try:
-        await response.write(first)
-        async for piece in pieces:
-            await response.write(piece)
-    except DREError:
-        if request.transport is not None:
-            request.transport.abort()  # an answer that ends too soon: it must not look complete
-        raise ConnectionResetError from None
+    async with aclosing(blobs.read(item.hash)) as whole, aclosing(_between(whole, start, end)) as pieces:
+        first = await anext(pieces, b"")  # what is missing is said before anything was promised
+        await response.prepare(request)
+        try:
+            await response.write(first)
+            async for piece in pieces:
+                await response.write(piece)
+        except DREError:
+            if request.transport is not None:
+                request.transport.abort()  # an answer that ends too soon: it must not look complete
+            raise ConnectionResetError from None
     await response.write_eof()
     return response
 
@@ -191,7 +199,7 @@ def _wanted(request: web.Request, item: EvidenceDetail, tag: str) -> tuple[int, 
     return start, end
 
 
-async def _between(pieces: AsyncIterator[bytes], start: int, end: int) -> AsyncIterator[bytes]:
+async def _between(pieces: AsyncIterator[bytes], start: int, end: int) -> AsyncGenerator[bytes, None]:
     """Those bytes; the last of them only when all was read, since only then the object is proved."""
     held, at = b"", 0
     async for piece in pieces:

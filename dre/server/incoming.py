@@ -29,6 +29,7 @@ _LONGEST_AGENT = 200
 _LONGEST_SHOWN = 80
 _OPENING = b"[{"
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[{]}")
+_NUL = re.compile(rb"\0|(?<!\\)(?:\\\\)*+\\u0000")  # behind an escaped backslash, u0000 is five characters
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # one that does not end reaches to the end
 
 Value = TypeVar("Value", bound=msgspec.Struct)
@@ -94,7 +95,7 @@ def decode(body: bytes, kind: type[Value]) -> Value:
 
 def check_json(body: bytes) -> None:
     """Raises RequestRefused for what is no JSON, or is JSON that two readers may understand differently."""
-    if b"\0" in body or b"\\u0000" in body:
+    if _NUL.search(body):
         raise RequestRefused("the body holds a NUL, which no event may hold")
     if _depth(body) > DEEPEST:
         raise RequestRefused(f"the body is nested deeper than {DEEPEST} levels")

@@ -37,7 +37,10 @@ _HEADERS = {
         "Of two requests with the same key, the second is answered as the first was.",
         {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$"},
     ),
-    "Last-Event-ID": ("The position behind which to go on.", {"type": "string", "pattern": "^[0-9]{1,16}$"}),
+    "Last-Event-ID": (
+        "The position behind which to go on; -1: from the start.",
+        {"type": "string", "pattern": "^(-1|[0-9]{1,16})$"},
+    ),
     "Range": (
         "Which bytes (RFC 9110, 14); what is no single range is answered whole.",
         {"type": "string"},

@@ -6,12 +6,11 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 
-from dre.domain.events import Millis
 from dre.projections.operation_detail import Item, OperationDetail, read_operation
 from dre.projections.operations import Asked, OperationRow, OperationSummary, newest, summary
 from dre.server import answers, paging
 from dre.server.incoming import parameters, uuid_in_path
-from dre.server.kept import KEPT
+from dre.server.kept import KEPT, written
 from dre.server.live import LIVE
 from dre.server.paging import Cursor, Limit, Moment, Page
 from dre.server.routes import Route, api
@@ -36,7 +35,7 @@ class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Begun(msgspec.Struct, frozen=True):
     """Where a list of operations goes on."""
 
-    at: Millis
+    at: Moment
     id: UUID
 
 
@@ -54,15 +53,12 @@ async def list_operations(request: web.Request) -> web.Response:
 
 
 async def one_operation(request: web.Request) -> web.Response:
-    workspace, kept = request.app[WORKSPACE], request.app[KEPT]
-    commits = workspace.store.commits()
+    kept, before = request.app[KEPT], written(request)
     asked = (one_operation, request.match_info["id"])
-    found = kept.get(asked, commits)
+    found = kept.get(asked, before)
     if found is None:
         body = msgspec.json.encode(await operation_detail(request, uuid_in_path(request)))
-        if not request.app[LIVE].has_followed(commits):
-            return answers.encoded(request, body)
-        found = kept.put(asked, commits, body)
+        found = kept.put(asked, before, body)
     return answers.encoded(request, found.body, tag=found.tag)
 
 
@@ -72,7 +68,7 @@ async def evidence_of_operation(request: web.Request) -> web.Response:
 
 
 async def wrap_is_off(_request: web.Request) -> web.Response:
-    """As if there were no such door: running commands for others is not something to be found out."""
+    """As where it is switched off: 404. That the address is known is no secret, `Allow` of other methods names it."""
     raise web.HTTPNotFound
 
 

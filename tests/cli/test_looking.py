@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from cli.conftest import Flip
 from cli.shop import BROKEN_REPORT, LIMIT_S, PYTHON, Shop
 
 ROW = {
@@ -411,3 +413,23 @@ def test_what_was_deleted_after_its_recorder_was_killed_is_shown_as_interrupted_
     assert again.err == ""
     assert "its recording was deleted before it could become history" in show.out
     assert verify.status == 3
+
+
+def test_a_history_that_was_altered_is_still_shown(shop: Shop, flip: Flip) -> None:
+    shop.record("true")
+    lines = shop.dre("events", "--json").json_lines()
+    flip("body", 2, b"true", b"\xff\xfe\xff\xfe")
+    flip("stream", 3, b"operation", "opération".encode())
+    flip("actor", 4, b"local", b"l\xc3\xb6cal")
+    [ended] = [line["position"] for line in lines if line["type"] == "operation.completed"]
+    flip("body", ended, b'"exitCode":0', b'"exitCode":1e999')
+
+    for words in ([], ["--proofs"], ["--json"], ["--json", "--proofs"]):
+        answer = shop.dre("events", *words)
+        assert (answer.status, answer.err) == (0, ""), words
+    shown = shop.dre("events", "--json").json_lines()
+    lines[ended]["data"]["exitCode"] = math.inf
+    assert shown[:2] + shown[5:] == lines[:2] + lines[5:]
+    assert shown[2] == lines[2] | {"data": None}
+    assert shown[3]["stream"] == lines[3]["stream"].replace("operation", r"op\xc3\xa9ration")
+    assert shown[4]["actor"] == lines[4]["actor"].replace("local", r"l\xc3\xb6cal")

@@ -8,8 +8,11 @@ from uuid import uuid4
 import pytest
 from server.served import Served
 
+from dre.adapters.sqlite.connection import Damaged
 from dre.client import Client, OperationDetail
-from dre.errors import BlobAltered, NotFound, RequestRefused, ServerUnreachable, Unauthenticated
+from dre.client.answers import error_of
+from dre.client.shown import Problem
+from dre.errors import BlobAltered, LedgerError, NotFound, RequestRefused, ServerUnreachable, Unauthenticated
 
 
 async def record(served: Served, *command: str) -> str:
@@ -81,6 +84,33 @@ async def test_history_is_read_to_its_end_and_from_a_position(served: Served) ->
     assert behind == list(range(1191, 1202))
     assert filtered == ["ledger.created"]
     assert checked[5].fields is not None
+
+
+async def test_proofs_of_picked_events_are_refused_since_they_would_prove_nothing(served: Served) -> None:
+    async with Client(served.base, served.token) as client:
+        with pytest.raises(RequestRefused, match="between those of one type the chain has gaps"):
+            async for _ in client.events(proofs=True, type="ledger.created"):  # type: ignore[call-overload]
+                pass
+
+
+async def test_who_takes_long_over_the_bytes_still_gets_all_of_them(served: Served) -> None:
+    id = await record(served, "seq", "600000")
+    async with Client(served.base, served.token, timeout_s=1.0) as client:
+        async with asyncio.timeout(60):
+            while not (page := await client.operations()).items or page.items[0].verdict is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        output = max((await client.operation(id)).evidence, key=lambda item: item.size_bytes)
+        size = 0
+        async for piece in client.evidence_content(output.id):
+            if not size:
+                await asyncio.sleep(1.5)
+            size += len(piece)
+    assert size == output.size_bytes > 3 << 20
+
+
+def test_a_problem_is_of_the_class_whose_code_it_is_and_of_none_below() -> None:
+    assert Damaged.code == LedgerError.code
+    assert type(error_of("", Problem("ledger", "it cannot be read"), 503)) is LedgerError
 
 
 async def test_a_problem_is_the_error_of_its_code(served: Served) -> None:

@@ -288,3 +288,31 @@ async def test_pages_by_key_show_every_row_once_and_in_order(
             break
 
     assert seen == sorted(rows, key=lambda r: r.id.int if by_key else (r.started_at, r.id.int), reverse=descending)
+
+
+async def test_commits_stay_the_same_until_somebody_writes(tables: TableStore) -> None:
+    await tables.prepare("runs", 1, RunRow)
+    seen = [tables.commits()]
+    await tables.rows(RunRow, [UUID(int=1)])
+    assert tables.commits() == seen[0]
+
+    for write in (
+        tables.advance("runs", Place(), ONE, [run(1)]),
+        tables.park(Parked("runs", 1, "why")),
+        tables.clear("runs", RunRow),
+    ):
+        await write
+        seen.append(tables.commits())
+
+    assert len(set(seen)) == 4
+
+
+async def test_commits_see_what_another_opener_writes(two_tables: tuple[TableStore, TableStore]) -> None:
+    one, other = two_tables
+    await one.prepare("runs", 1, RunRow)
+    before = other.commits()
+    assert other.commits() == before
+
+    await one.advance("runs", Place(), ONE, [run(1)])
+
+    assert other.commits() != before

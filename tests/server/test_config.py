@@ -53,6 +53,22 @@ async def test_a_configuration_is_replaced_whole_and_each_key_that_changes_is_re
     ]
 
 
+async def test_what_is_sent_is_answered_with_what_stands_whatever_its_sender_holds(served: Served) -> None:
+    own = {"If-None-Match": "*"}
+    async with served.http.put(f"{served.api}/config", json=MONTH, headers=own) as response:
+        assert (response.status, await response.json()) == (200, await served.get("/config"))
+    async with served.http.post(f"{served.api}/config/validate", json=MONTH, headers=own) as response:
+        assert (response.status, await response.json()) == (200, {"valid": True, "problems": []})
+    assert file_of(served) == MONTH
+
+
+async def test_an_escaped_backslash_before_u0000_is_text_and_no_nul(served: Served) -> None:
+    document = {"reports": {"globs": ["x\\u0000"]}}
+    assert "\\\\u0000" in json.dumps(document)
+    await put(served, document)
+    assert file_of(served) == document
+
+
 async def test_a_change_through_the_door_is_in_the_audit_trail_with_address_and_agent(served: Served) -> None:
     await put(served, MONTH)
 

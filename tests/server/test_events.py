@@ -1,5 +1,6 @@
 """History over REST."""
 
+import tracemalloc
 from uuid import uuid4
 
 from server.served import Served
@@ -29,3 +30,43 @@ async def test_a_page_that_was_asked_for_before_shows_what_was_committed_since(s
     assert after["items"][:-1] == before["items"]
     assert after["items"][-1]["data"] == {"seen": True}
     assert after == await served.get("/events?limit=100")
+
+
+async def test_a_stream_of_another_project_is_not_ours_however_long_ours_is(served: Served) -> None:
+    await served.append_all(1200, at_once=200)
+    ours = f"configuration-{served.engine.ledger_id}"
+
+    assert (await served.get(f"/events?stream=other/{ours}&limit=1")) == {"items": [], "next": None}
+    assert len((await served.get(f"/events?stream=default/{ours}&limit=1000"))["items"]) == 1000
+
+
+async def test_a_page_behind_which_nothing_is_picked_promises_no_other(served: Served) -> None:
+    ours = f"configuration-{served.engine.ledger_id}"
+    positions = await served.append(6)
+    theirs = NewEvent(uuid4(), f"other/{ours}", "bench.noted", b'{"meta":{"schema":1}}')
+    await served.engine.appender.append(Append(served.engine.actor, (theirs,)))
+
+    first = await served.get(f"/events?stream=default/{ours}&limit=3")
+    second = await served.get(f"/events?stream=default/{ours}&limit=3&cursor={first['next']}")
+
+    assert [event["position"] for event in first["items"] + second["items"]] == positions
+    assert second["next"] is None
+
+
+async def test_a_page_of_big_events_is_cut_before_all_of_them_are_read(served: Served) -> None:
+    size, count = 200_000, 400
+    await served.append_all(count, filler=size)
+    asked = f"/events?stream=default/configuration-{served.engine.ledger_id}&limit=1000"
+    await served.get("/events?type=ledger.created")  # by then the tables know them all
+
+    tracemalloc.start()
+    page = await served.get(asked)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    seen = len(page["items"])
+    assert seen < count
+    assert most < count * size
+    while page["next"]:
+        page = await served.get(f"{asked}&cursor={page['next']}")
+        seen += len(page["items"])
+    assert seen == count

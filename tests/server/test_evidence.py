@@ -1,7 +1,9 @@
 """Evidence over REST: its bytes as they were recorded, in whole or in part, and nothing else."""
 
 import asyncio
+import gc
 import os
+import socket
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -184,6 +186,35 @@ async def test_an_item_that_was_cut_or_is_another_one_is_never_answered(served: 
     status, body, _ = await content(served, big)
     assert status == 500
     assert b"root:" not in body
+
+
+async def test_who_leaves_in_the_middle_leaves_no_file_open(served: Served, big: Any) -> None:
+    path = str(blob(served, big))
+
+    def opened() -> int:
+        fds = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+        return sum(os.path.realpath(fd) == path for fd in fds)
+
+    gc.disable()
+    try:
+        for _ in range(5):
+            own = socket.socket()
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # so that not all of it fits in between
+            own.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(own, ("127.0.0.1", served.port))
+            reader, writer = await asyncio.open_connection(sock=own, limit=1024)
+            writer.write(
+                f"GET /api/v1/evidence/{big['id']}/content HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n"
+                f"Authorization: Bearer {served.token}\r\n\r\n".encode()
+            )
+            await reader.read(1)
+            assert opened() > 0
+            writer.transport.abort()
+            async with asyncio.timeout(60):
+                while opened():  # noqa: ASYNC110 - the server tells nobody
+                    await asyncio.sleep(0.02)
+    finally:
+        gc.enable()
 
 
 async def test_a_missing_item_is_gone_and_said_so(recorded: Served) -> None:

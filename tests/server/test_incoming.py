@@ -2,9 +2,11 @@
 
 import asyncio
 import gzip
+from base64 import urlsafe_b64encode
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from server.served import Served
 from yarl import URL
@@ -30,6 +32,7 @@ WRONG = {
     "a key twice, deep inside": b'{"a": [{"b": {"c": 1, "c": 2}}]}',
     "a NUL": b'{"a": "\0"}',
     "a NUL in writing": b'{"a": "\\u0000"}',
+    "a NUL behind backslashes": b'{"a": "\\\\\\\\\\u0000"}',
     "a control character": b'{"a": "\x01"}',
     "half a pair": b'{"a": "\\ud800"}',
     "what is no UTF-8": b'{"a": "\xff"}',
@@ -183,6 +186,12 @@ async def test_a_list_refuses_what_it_does_not_take(served: Served, path: str) -
         ("/events?type=" + "t" * 201, f"type: '{'t' * 80}'… is not a text of 1 to 200 characters", None),
         ("/events?type=a%00", "the parameter type holds a NUL", None),
         ("/events?actor=me", "actor: 'me' is no actor: local-<uuid> is expected", None),
+        ("/events?actor=LOCAL-01234567-89ab-7cde-8f01-23456789abcd",
+         "actor: 'LOCAL-01234567-89ab-7cde-8f01-23456789abcd' is no actor: local-<uuid> is expected", None),
+        ("/events?actor=local-01234567-89AB-7cde-8f01-23456789abcd",
+         "actor: 'local-01234567-89AB-7cde-8f01-23456789abcd' is no actor: local-<uuid> is expected", None),
+        ("/events?actor=local-0123456789ab7cde8f0123456789abcd",
+         "actor: 'local-0123456789ab7cde8f0123456789abcd' is no actor: local-<uuid> is expected", None),
         ("/events?limit=1&limit=2", "the parameter limit is there 2 times", "once at most"),
         ("/events?limit=%1B%5D0;x%07%E2%80%AE",
          r"limit: '\x1b]0;x\x07\u202e' is not a whole number from 1 to 1000 in plain digits",
@@ -211,6 +220,20 @@ async def test_what_any_parameter_may_be_has_words() -> None:
     for route in (*ROUTES, *pages.ROUTES):
         if route.takes is not None:
             assert all(expected.words for expected in expected_of(route.takes).values()), route.path
+
+
+async def test_a_cursor_beyond_all_numbers_is_none(served: Served) -> None:
+    for number in (10**19, -(10**19), 2**53, -2):
+        for path, place in (
+            ("/events", {"position": number}),
+            ("/events?type=x", {"position": number}),
+            ("/audit", {"position": number, "id": str(uuid4())}),
+            ("/evidence", {"position": number, "id": str(uuid4())}),
+            ("/operations", {"at": number, "id": str(uuid4())}),
+        ):
+            cursor = urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+            problem = await served.get(f"{path}{'&' if '?' in path else '?'}cursor={cursor}", status=400)
+            assert problem["hint"] == "begin without a cursor"
 
 
 async def test_a_cursor_of_one_list_is_none_of_another(served: Served) -> None:

@@ -35,5 +35,12 @@ def test_answers_are_bounded_by_count_and_by_size() -> None:
         kept.put(number, 1, bytes(1 << 20))
     assert sum(kept.get(number, 1) is not None for number in range(40)) <= 16
 
+    kept.get("again", 2)
+    for _ in range(40):
+        kept.put("again", 2, bytes(1 << 20))
+    for number in range(10):
+        kept.put(number, 2, bytes(1 << 20))
+    assert kept.get("again", 2) is not None
+
     kept.put("huge", 1, bytes(9 << 20))
     assert kept.get("huge", 1) is None

@@ -51,6 +51,17 @@ def test_every_answer_that_is_not_200_is_a_problem_or_says_what_it_is() -> None:
                 assert is_problem == ((status[0] in "45" and operation["operationId"] != "get_readyz") or is_problem)
 
 
+async def test_the_position_that_the_server_itself_sends_before_the_first_event_is_one_of_the_document(
+    served: Served,
+) -> None:
+    [header] = [one for one in described()["paths"]["/api/v1/stream"]["get"]["parameters"] if one["in"] == "header"]
+    for position in ("-1", "0", "41"):
+        assert re.search(header["schema"]["pattern"], position)
+        headers = {"Accept": "text/event-stream", header["name"]: position}
+        async with served.http.get(f"{served.api}/stream", headers=headers) as response:
+            assert response.status in (200, 409)  # or none that this history has
+
+
 async def test_the_document_is_served_as_it_is_made(served: Served) -> None:
     async with served.http.get(f"{served.api}/openapi.json") as response:
         assert await response.read() == openapi.document(ROUTES)

@@ -7,6 +7,11 @@ from uuid import uuid4
 import pytest
 from server.served import Served
 
+from dre.adapters.sqlite.table_store import open_table_store
+from dre.application.follow import Following
+from dre.projections import PROJECTIONS
+from dre.projections.projection import Projecting
+
 
 @pytest.fixture
 async def three(served: Served) -> list[str]:
@@ -77,6 +82,27 @@ async def test_what_the_asker_has_is_not_sent_again_until_it_changes(recorded: S
     await recorded.append()
     changed = path in ("/events", "/audit", "/health/detailed")
     assert (await asked(tag))[0] == (200 if changed else 304)
+
+
+async def test_what_was_answered_while_the_tables_were_made_anew_is_not_what_stays(recorded: Served) -> None:
+    async def result() -> str | None:
+        verdict = (await recorded.get(f"/operations/{recorded.operation}"))["verdict"]
+        return None if verdict is None else str(verdict["result"])
+
+    async def listed() -> int:
+        return len((await recorded.get("/events?type=operation.started"))["items"])
+
+    async with asyncio.timeout(60):
+        while recorded.live.followed < (await recorded.engine.store.head()).size:  # noqa: ASYNC110 - else it would fill them itself
+            await asyncio.sleep(0.02)
+    async with open_table_store(recorded.engine.dot_dre.within("cache", "tables.db")) as tables:
+        for projection in PROJECTIONS:
+            await tables.clear(projection.name, projection.row)
+        during = [await result(), await listed()]
+        await Following(recorded.engine.store, tables, [Projecting(one, tables) for one in PROJECTIONS]).catch_up()
+
+    assert during == [None, 0]
+    assert [await result(), await listed()] == ["passed", 1]
 
 
 async def verification(served: Served, operation: str, key: str | None = None) -> tuple[int, Any, str]:

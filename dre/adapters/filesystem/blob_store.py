@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from hashlib import sha256
 from typing import IO, BinaryIO, cast
 from uuid import uuid4
@@ -44,7 +44,7 @@ class FileBlobStore:
     async def put(self, chunks: Iterable[bytes]) -> Blob:
         return await asyncio.to_thread(self._put, chunks)
 
-    async def read(self, address: str) -> AsyncIterator[bytes]:
+    async def read(self, address: str) -> AsyncGenerator[bytes, None]:
         pieces = self._pieces(address)
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
             yield piece

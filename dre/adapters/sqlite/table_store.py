@@ -2,13 +2,13 @@
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
-from dre.adapters.sqlite.connection import IN_MEMORY, Damaged, Database, transaction
+from dre.adapters.sqlite.connection import IN_MEMORY, Damaged, Database, Glance, transaction
 from dre.adapters.sqlite.row_table import RowTable, table_of
 from dre.ports.table_store import AnyRow, Parked, Place, Query, Row
 
@@ -25,6 +25,8 @@ create table cursor (
 create table parked (name text primary key, position integer not null, error text not null) strict;
 """
 
+T = TypeVar("T")
+
 
 @asynccontextmanager
 async def open_table_store(path: str, *, busy_timeout_s: float = 10) -> AsyncIterator["SQLiteTableStore"]:
@@ -33,7 +35,7 @@ async def open_table_store(path: str, *, busy_timeout_s: float = 10) -> AsyncIte
     replaced by an empty one. Raises StoreBusy, StoreFull.
     """
     _make_folder(path)
-    database = _database(path, busy_timeout_s)
+    database, glance = _database(path, busy_timeout_s), Glance(path)
     try:
         try:
             await database.run(_make_schema)
@@ -42,8 +44,9 @@ async def open_table_store(path: str, *, busy_timeout_s: float = 10) -> AsyncIte
             _remove(path)
             database = _database(path, busy_timeout_s)
             await database.run(_make_schema)
-        yield SQLiteTableStore(database)
+        yield SQLiteTableStore(database, glance)
     finally:
+        glance.close()
         await database.close()
 
 
@@ -70,18 +73,19 @@ class SQLiteTableStore:
     for another build cannot advance, also where the position happens to be the same.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, glance: Glance) -> None:
+        self._database, self._glance = database, glance
         self._builds: dict[str, int] = {}
+        self._written = 0
 
     async def prepare(self, name: str, version: int, row: type[Row] | None) -> Place:
         table = None if row is None else table_of(row)
-        self._builds[name], place = await self._database.run(lambda c: _prepare(c, name, version, table))
+        self._builds[name], place = await self._write(lambda c: _prepare(c, name, version, table))
         return place
 
     async def clear(self, name: str, row: type[Row] | None) -> None:
         table = None if row is None else table_of(row)
-        self._builds[name] = await self._database.run(lambda c: _clear(c, name, table))
+        self._builds[name] = await self._write(lambda c: _clear(c, name, table))
 
     async def rows(self, row: type[AnyRow], keys: Sequence[Any]) -> dict[Any, AnyRow]:
         table = table_of(row)
@@ -98,11 +102,11 @@ class SQLiteTableStore:
         deletes: Sequence[tuple[type[Row], Any]] = (),
     ) -> bool:
         build = self._builds.get(name)
-        return await self._database.run(lambda c: _advance(c, name, build, old, new, upserts, deletes))
+        return await self._write(lambda c: _advance(c, name, build, old, new, upserts, deletes))
 
     async def park(self, parked: Parked) -> None:
         values = (parked.name, parked.position, parked.error)
-        await self._database.run(lambda c: c.execute("insert or replace into parked values (?, ?, ?)", values))
+        await self._write(lambda c: c.execute("insert or replace into parked values (?, ?, ?)", values))
 
     async def parked(self) -> list[Parked]:
         query = "select name, position, error from parked order by name"
@@ -116,6 +120,15 @@ class SQLiteTableStore:
         table = table_of(row)
         statement, values = table.query(query)
         return await self._database.run(lambda c: [table.load(found) for found in c.execute(statement, values)])
+
+    def commits(self) -> tuple[int, int]:
+        return self._glance.version(), self._written
+
+    async def _write(self, call: Callable[[apsw.Connection], T]) -> T:
+        try:
+            return await self._database.run(call)
+        finally:
+            self._written += 1
 
 
 def _make_schema(connection: apsw.Connection) -> None:
