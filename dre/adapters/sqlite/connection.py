@@ -44,6 +44,7 @@ class Database:
         self._busy_timeout_s = busy_timeout_s
         self._thread = ThreadPoolExecutor(1, "sqlite")
         self._connection: apsw.Connection | None = None
+        self._looked_at: int | None = None
         self._closed = False
 
     async def run(self, call: Callable[[apsw.Connection], T]) -> T:
@@ -64,6 +65,9 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self._looked_at is not None:
+            os.close(self._looked_at)
+            self._looked_at = None
 
     def _call(self, call: Callable[[apsw.Connection], T]) -> T:
         with self._in_our_words():
@@ -101,7 +105,7 @@ class Database:
             if self._rebuildable:
                 raise self._damaged(error) from error
             raise LedgerAltered(
-                f"{path} is damaged: {error}{_how_much_is_left(path)}",
+                f"{path} is damaged: {error}{self._how_much_is_left()}",
                 hint="keep a copy of .dre as it is, then put back the newest backup of it; recordings wait meanwhile",
             ) from error
         except (
@@ -121,19 +125,24 @@ class Database:
     def _damaged(self, error: Exception) -> Damaged:
         return Damaged(f"{self.path} is damaged: {error}", hint="delete it; history makes it again")
 
+    def _how_much_is_left(self) -> str:
+        """
+        Of a file that was cut; empty where it is as long as it says itself (https://sqlite.org/fileformat.html, 1.3).
 
-def _how_much_is_left(path: str) -> str:
-    """Of a file that was cut; empty where it is as long as it says itself (https://sqlite.org/fileformat.html, 1.3)."""
-    try:
-        with open(path, "rb") as file:
-            header, size = file.read(_HEADER_BYTES), os.fstat(file.fileno()).st_size
-    except OSError:
-        return ""
-    if len(header) < _HEADER_BYTES:
-        return f"; it was cut to {size} bytes"
-    page, pages = int.from_bytes(header[16:18]), int.from_bytes(header[28:32])
-    whole = (page if page > 1 else _LARGEST_PAGE) * pages
-    return f"; it was cut: {size} of {whole} bytes are there" if size < whole else ""
+        It stays open as long as the connection: to close it would drop the locks that SQLite holds on it for this
+        process (https://sqlite.org/howtocorrupt.html, 2.2).
+        """
+        try:
+            if self._looked_at is None:
+                self._looked_at = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            header, size = os.pread(self._looked_at, _HEADER_BYTES, 0), os.fstat(self._looked_at).st_size
+        except OSError:
+            return ""
+        if len(header) < _HEADER_BYTES:
+            return f"; it was cut to {size} bytes"
+        page, pages = int.from_bytes(header[16:18]), int.from_bytes(header[28:32])
+        whole = (page if page > 1 else _LARGEST_PAGE) * pages
+        return f"; it was cut: {size} of {whole} bytes are there" if size < whole else ""
 
 
 class Glance:
