@@ -218,12 +218,21 @@ def test_the_unexpected_is_one_line_and_with_debug_a_traceback(capsys: pytest.Ca
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_debug_can_be_asked_for_by_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Shop(tmp_path)
+def test_debug_can_be_asked_for_by_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DRE_DEBUG", "1")
-    answer = shop.dre("log")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/proc/nothing")  # nobody makes a folder there
+    answer = Shop(tmp_path).dre("config", "set", "--user", "evidence.retention", "1d")
     assert answer.status == 3
     assert "Traceback" in answer.err
+
+
+@pytest.mark.parametrize("words", [["wrap", "true"], ["log"], ["show", "nothing"], ["log", "--limit", "many"]])
+def test_what_is_expected_is_one_line_with_debug_too(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert commands.run(["--debug", *words]) in (2, 3)
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_reader_that_has_seen_enough_ends_it_silently(shop: Shop) -> None:
