@@ -156,6 +156,13 @@ def test_without_a_command_a_program_gets_a_line(capsys: pytest.CaptureFixture[s
     assert told == {"code": "usage", "message": "Missing command.", "hint": "dre ledger --help"}
 
 
+def test_the_idea_of_a_verdict_names_the_commonest_cause_of_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.run(["help", "verdicts"]) == 0
+    inconclusive = capsys.readouterr().out.partition("  inconclusive ")[2].partition("\n\n")[0]
+    assert "no git work tree" in inconclusive
+    assert "--no-workspace" in inconclusive
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.run(["--version"]) == 0
     name, number = capsys.readouterr().out.split()
