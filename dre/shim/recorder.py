@@ -21,7 +21,7 @@ from dre.shim.descriptors import (
     wide_pipe,
     without_waiting,
 )
-from dre.shim.home import Home
+from dre.shim.home import Home, Untrusted
 from dre.shim.ids import short
 from dre.shim.journal import ENV, START, named
 from dre.shim.options import HelpWanted, NotUnderstood, Options
@@ -93,7 +93,7 @@ class Recorder:
         try:
             self._home = Home(os.getcwdb())
             if self._options.strict:
-                self._home.must_become_history()
+                self._refuse_to_wait()
             self._greet()
             self._spool = Spool(self._home)
             try:
@@ -142,6 +142,18 @@ class Recorder:
         """Where it really lies, behind links: what we write there is no change that the command made."""
         path = b"" if self._id_file is None else os.readlink(b"/proc/self/fd/%d" % self._id_file)
         return [("id_file", path)] if path.startswith(b"/") else []  # a pipe has a number for a name
+
+    def _refuse_to_wait(self) -> None:
+        """Who is strict wants history, not a recording that waits for somebody to decide. Raises Untrusted."""
+        path = os.fsdecode(self._home.path)
+        if self._home.lost:
+            raise Untrusted(f"the history in {path} is gone (put it back, or dre init begins a new one)")
+        if self._home.blocked:
+            raise Untrusted(f"the history in {path} is not the newest, or a copy (dre doctor says what to do)")
+        from dre.shim import workspace  # here, since to ask git costs 3 ms that nobody else pays
+
+        if tracked := workspace.tracked(self._home.path):
+            raise Untrusted(f"git tracks {os.fsdecode(tracked)} (git rm -r --cached .dre takes it out)")
 
     def _greet(self) -> None:
         path = self._home.path
