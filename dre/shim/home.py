@@ -176,6 +176,12 @@ def state_home() -> bytes:
     return path
 
 
+def gone(cwd: bytes) -> bytes:
+    """The `.dre` that would be made anew, where this machine has seen one with a history; empty where there is none."""
+    path = find(cwd)
+    return path if not os.path.lexists(path) and vanished(state_home(), path) else b""
+
+
 def vanished(state: bytes, path: bytes) -> str:
     """The id of the ledger whose history this machine has seen at `path`; empty when there never was one."""
     for name in sorted(os.listdir(state), reverse=True):  # ids begin with their time: the newest counts
