@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, closing, suppress
 from typing import Literal
 from urllib.parse import urlsplit
@@ -32,6 +32,8 @@ _LITTLE_ROOM, _NO_ROOM = 1 << 30, 64 << 20
 _GIT_PATIENCE_S = 10
 _MOST_COMPARED = 20_000
 _LARGEST_HEALTH = 4096
+_REBUILD = "dre projections rebuild makes them anew"
+_HISTORY_FIRST = "mend the history first: made anew from it, they would say what it says now"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -51,7 +53,7 @@ _STATES: Mapping[str, Literal["ok", "note", "FAIL"]] = {"ok": "ok", "degraded": 
 
 
 async def examine(asked: Asked) -> list[Finding]:
-    found = [*_configuration(asked), *_state(), *await _git(asked), *_room(asked), *_tracing()]
+    found = [*_configuration(asked), *_state(), *await _git(asked), *_room(asked)]
     quiet = Asked(asked.directory, asked.now_ms)
     quiet.quiet = True  # what it would say beside the answer is the answer here
     try:
@@ -66,11 +68,13 @@ async def examine(asked: Asked) -> list[Finding]:
 
 async def _workspace(engine: Engine) -> AsyncIterator[Finding]:
     named = NamedBlobs()
+    history = await _history(engine, named)
+    sound = engine.blocked is None and all(finding.state != "FAIL" for finding in history)
     for finding in (
         *await _recording(engine),
-        *await _history(engine, named),
+        *history,
         await _evidence(engine, named),
-        *await _tables(engine),
+        *await _tables(engine, _REBUILD if sound else _HISTORY_FIRST),
         *_spool(engine),
         await asyncio.to_thread(_server, engine.dot_dre.path),
     ):
@@ -127,28 +131,28 @@ async def _evidence(engine: Engine, named: NamedBlobs) -> Finding:
     return Finding("ok", "evidence", text)
 
 
-async def _tables(engine: Engine) -> list[Finding]:
+async def _tables(engine: Engine, mend: str) -> list[Finding]:
     try:
         parked = await engine.following.catch_up()
     except DREError as error:
-        return [Finding("FAIL", "tables", error.message, error.hint or "dre projections rebuild")]
+        return [Finding("FAIL", "tables", error.message, error.hint or mend)]
     size = (await engine.store.head()).size
     if not parked:
-        return [await _compared(engine, size)]
+        return [await _compared(engine, size, mend)]
     return [
         Finding("FAIL", f"tables {stuck.name}", f"stuck at event {stuck.position}: {stuck.error}", "dre ledger verify")
         for stuck in parked
     ]
 
 
-async def _compared(engine: Engine, size: int) -> Finding:
+async def _compared(engine: Engine, size: int, mend: str) -> Finding:
     """Tables are a cache that anybody with a hand on the file could edit; history is asked again."""
     if size > _MOST_COMPARED:
         text = f"up to event {size - 1:,}; not held against so long a history"
-        return Finding("note", "tables", text, "dre projections rebuild makes them anew")
+        return Finding("note", "tables", text, mend)
     if altered := await compare_tables(engine):
         text = f"{', '.join(altered)}: not what history says"
-        return Finding("FAIL", "tables", text, "dre projections rebuild makes them anew")
+        return Finding("FAIL", "tables", text, mend)
     return Finding("ok", "tables", f"up to event {size - 1}, as history makes them")
 
 
@@ -268,25 +272,6 @@ def _room(asked: Asked) -> list[Finding]:
     if free < _NO_ROOM:
         return [Finding("FAIL", "disk", f"{words.size(free)} free", "make room: recordings are cut off")]
     return [Finding("note" if free < _LITTLE_ROOM else "ok", "disk", f"{words.size(free)} free")]
-
-
-def _tracing() -> Iterator[Finding]:
-    """No tracer exists yet; what this machine would allow one is worth knowing."""
-    ptrace = _first_line("/proc/sys/kernel/yama/ptrace_scope") in ("", "0", "1")
-    seccomp = os.path.exists("/proc/sys/kernel/seccomp/actions_avail")
-    allowed = ", ".join(
-        f"{name} {'allowed' if granted else 'not allowed'}"
-        for name, granted in (("ptrace", ptrace), ("seccomp", seccomp))
-    )
-    yield Finding("note", "tracing", f"not attempted; {allowed}")
-
-
-def _first_line(path: str) -> str:
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.readline().strip()
-    except OSError:
-        return ""
 
 
 def _altered(position: int | None, detail: str) -> Finding:

@@ -78,8 +78,9 @@ command says of itself alone.
   failed        the exit status, a failing test in a report of this run, altered
                 evidence, a file that does not parse, a file that was changed
                 outside of --writes
-  inconclusive  too little was seen to say either: the recorder was killed, or
-                no test ran
+  inconclusive  too little was seen to say either: there is no git work tree,
+                or --no-workspace kept it unseen; the recorder was killed; or no
+                test ran
 
 The grade says how much was observed: strong (a test report of this run, and the
 work tree before and after), moderate, weak (an exit status and little more).

@@ -30,9 +30,8 @@ def told(asked: Asked, work: Callable[[], int]) -> int:
     except click.ClickException as error:
         _say(asked, UsageError(error.format_message()))
         return USAGE
-    except DREError as error:
+    except DREError as error:  # expected, so --debug has nothing to add
         _say(asked, error)
-        _trace(asked)
         return error.exit_status
     except BrokenPipeError:
         return die_of_a_broken_pipe()

@@ -53,17 +53,6 @@ class Home:
         """Whoever read the history last found it older than what was seen, or a copy; or the folder itself is one."""
         return self._holds("blocked") or (self._holds("ledger.db") and (self._is_copy() or self._is_older()))
 
-    def must_become_history(self) -> None:
-        """For who will not run a command whose recording would only wait. Raises Untrusted with what to do."""
-        if self.lost:
-            raise Untrusted(f"the history in {self._shown} is gone (put it back, or dre init begins a new one)")
-        if self.blocked:
-            raise Untrusted(f"the history in {self._shown} is not the newest, or a copy (dre doctor says what to do)")
-        from dre.shim import workspace  # asking git costs 3 ms, so nobody else does
-
-        if tracked := workspace.tracked(self.path):
-            raise Untrusted(f"git tracks {os.fsdecode(tracked)} (git rm -r --cached .dre takes it out)")
-
     def _is_copy(self) -> bool:
         """The same ledger still stands where this machine saw it last."""
         place = _place(self._folder(self.ledger))
@@ -185,6 +174,12 @@ def state_home() -> bytes:
         _make_folder(None, path)
     os.close(open_folder(None, path))
     return path
+
+
+def gone(cwd: bytes) -> bytes:
+    """The `.dre` that would be made anew, where this machine has seen one with a history; empty where there is none."""
+    path = find(cwd)
+    return path if not os.path.lexists(path) and vanished(state_home(), path) else b""
 
 
 def vanished(state: bytes, path: bytes) -> str:

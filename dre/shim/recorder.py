@@ -21,7 +21,7 @@ from dre.shim.descriptors import (
     wide_pipe,
     without_waiting,
 )
-from dre.shim.home import Home
+from dre.shim.home import Home, Untrusted, gone
 from dre.shim.ids import short
 from dre.shim.journal import ENV, START, named
 from dre.shim.options import HelpWanted, NotUnderstood, Options
@@ -91,9 +91,11 @@ class Recorder:
         self._id_file = self._open_id_file()  # with the caller's umask: it is the caller's file
         self._umask = os.umask(0o077)
         try:
+            if self._options.strict and (path := gone(os.getcwdb())):
+                raise _gone(path)  # before one is made, which would be in the way of whoever puts the old one back
             self._home = Home(os.getcwdb())
             if self._options.strict:
-                self._home.must_become_history()
+                self._refuse_to_wait()
             self._greet()
             self._spool = Spool(self._home)
             try:
@@ -142,6 +144,18 @@ class Recorder:
         """Where it really lies, behind links: what we write there is no change that the command made."""
         path = b"" if self._id_file is None else os.readlink(b"/proc/self/fd/%d" % self._id_file)
         return [("id_file", path)] if path.startswith(b"/") else []  # a pipe has a number for a name
+
+    def _refuse_to_wait(self) -> None:
+        """Who is strict wants history, not a recording that waits for somebody to decide. Raises Untrusted."""
+        path = os.fsdecode(self._home.path)
+        if self._home.lost:
+            raise _gone(self._home.path)
+        if self._home.blocked:
+            raise Untrusted(f"the history in {path} is not the newest, or a copy (dre doctor says what to do)")
+        from dre.shim import workspace  # here, since to ask git costs 3 ms that nobody else pays
+
+        if tracked := workspace.tracked(self._home.path):
+            raise Untrusted(f"git tracks {os.fsdecode(tracked)} (git rm -r --cached .dre takes it out)")
 
     def _greet(self) -> None:
         path = self._home.path
@@ -397,6 +411,10 @@ class Recorder:
     def _say_id_file(self, error: OSError) -> None:
         reason = os.strerror(error.errno or errno.EIO).encode()
         self._say(b"--id-file " + (self._options.id_file or b"") + b": " + reason)
+
+
+def _gone(path: bytes) -> Untrusted:
+    return Untrusted(f"the history in {os.fsdecode(path)} is gone (put it back, or dre init begins a new one)")
 
 
 _OVER = (b"", b"Z", b"X")

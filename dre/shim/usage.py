@@ -11,9 +11,9 @@ Options:
   --wait            stay until it is recorded, and say so
   --verify          stay until it is judged, and say the verdict
   --gate            as --verify, and turn the command's 0 into 1 (failed) or 3 (inconclusive)
-  --timeout T       end the command and all it started after T: 90, 90s, 5m, 1h; exit 124
+  --timeout T       end the command and all it started after T (90, 90s, 5m, 1h): TERM, 5 s later KILL; exit 124
   --strict          if it cannot be recorded, or that would have to wait, do not start it; exit 125
-  --no-workspace    do not look at the git work tree
+  --no-workspace    do not look at the git work tree; it can then not be judged passed
   --label K=V       attach a label; may be repeated
   --writes GLOB     say where it is meant to change files; may be repeated
   --id-file PATH    write the operation's id there once it is captured

@@ -156,6 +156,13 @@ def test_without_a_command_a_program_gets_a_line(capsys: pytest.CaptureFixture[s
     assert told == {"code": "usage", "message": "Missing command.", "hint": "dre ledger --help"}
 
 
+def test_the_idea_of_a_verdict_names_the_commonest_cause_of_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.run(["help", "verdicts"]) == 0
+    inconclusive = capsys.readouterr().out.partition("  inconclusive ")[2].partition("\n\n")[0]
+    assert "no git work tree" in inconclusive
+    assert "--no-workspace" in inconclusive
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.run(["--version"]) == 0
     name, number = capsys.readouterr().out.split()
@@ -218,12 +225,21 @@ def test_the_unexpected_is_one_line_and_with_debug_a_traceback(capsys: pytest.Ca
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_debug_can_be_asked_for_by_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Shop(tmp_path)
+def test_debug_can_be_asked_for_by_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DRE_DEBUG", "1")
-    answer = shop.dre("log")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/proc/nothing")  # nobody makes a folder there
+    answer = Shop(tmp_path).dre("config", "set", "--user", "evidence.retention", "1d")
     assert answer.status == 3
     assert "Traceback" in answer.err
+
+
+@pytest.mark.parametrize("words", [["wrap", "true"], ["log"], ["show", "nothing"], ["log", "--limit", "many"]])
+def test_what_is_expected_is_one_line_with_debug_too(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert commands.run(["--debug", *words]) in (2, 3)
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_reader_that_has_seen_enough_ends_it_silently(shop: Shop) -> None:

@@ -236,10 +236,25 @@ def test_a_healthy_workspace_makes_a_content_doctor(shop: Shop) -> None:
     answer = shop.dre("doctor")
     assert answer.status == 0, answer.out
     found = findings(shop)
-    assert {what: state for what, (state, _) in found.items() if state != "ok"} == {"tracing": "note"}
+    assert {what: state for what, (state, _) in found.items() if state != "ok"} == {}
     assert found["history"][1].startswith("verified 11 of 11")
     assert "blobs there, as long as recorded; not read again (dre ledger verify)" in found["evidence"][1]
     assert shop.dre("doctor", "--quiet").out == ""
+
+
+def test_the_doctor_does_not_advise_to_fold_an_altered_history_into_the_tables(shop: Shop, flip: Flip) -> None:
+    shop.record("sh", "-c", "exit 7", status=7)
+    flip("body", shop.position_of("operation.completed"), b'"exitCode":7', b'"exitCode":0')
+
+    answer = shop.dre("doctor")
+
+    assert answer.status == 1
+    assert "FAIL  history" in answer.out
+    [line] = [line for line in answer.out.splitlines() if "FAIL  tables" in line]
+    assert line.endswith(
+        "not what history says   ->  mend the history first: made anew from it, they would say what it says now"
+    )
+    assert "projections rebuild" not in answer.out
 
 
 @pytest.mark.parametrize("done", ["deleted", "cut", "a pipe"])

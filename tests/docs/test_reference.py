@@ -9,8 +9,9 @@ import pytest
 
 from dre import settings
 from dre.domain.codec import EVENT_TYPES
-from dre.domain.events import Bytes, DomainEvent
+from dre.domain.events import Bytes, DomainEvent, Meta
 from dre.errors import DREError
+from dre.ledger.audit import CONTINUED
 from dre.projections import PROJECTIONS
 from dre.projections.projection import Projection
 from dre.server.problems import status_of
@@ -32,6 +33,12 @@ def test_every_event_and_each_field_of_its_body_is_explained(event: type[DomainE
 
 def test_no_event_is_explained_that_does_not_exist(sections: Sections) -> None:
     assert {name for name in sections("events") if "." in name} <= set(EVENT_TYPES)
+
+
+def test_what_else_bodies_and_heads_know_of_stands_on_the_page_of_events(root: Path) -> None:
+    page = (root / "docs" / "reference" / "events.md").read_text()
+    assert f"`{CONTINUED}`" in page
+    assert [name for name in wire_names(msgspec.inspect.type_info(Meta)) if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda projection: projection.name)

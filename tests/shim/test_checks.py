@@ -130,6 +130,7 @@ def the_spool_is_read_only(place: Place) -> None:
 
 def the_folder_is_read_only(place: Place) -> None:
     shutil.rmtree(place.dre)
+    (place.kept / "head").unlink()  # there was no history yet
     place.folder.chmod(0o500)
 
 
@@ -435,6 +436,10 @@ def its_history_is_gone(place: Place) -> None:
     shutil.rmtree(place.dre)
 
 
+def its_ledger_is_gone(place: Place) -> None:
+    (place.dre / "ledger.db").rmdir()
+
+
 def its_history_is_older(place: Place) -> None:
     (place.kept / "head").write_text('{"size":9,"leaf":"%s","settled":9}' % ("00" * 32))
     (place.dre / "settled").write_text(f"{place.ledger} 8\n")
@@ -457,6 +462,7 @@ def its_id_is_tracked(place: Place) -> None:
 
 WAITING: dict[Callable[[Place], None], bytes] = {
     its_history_is_gone: b"the history in %(dre)s is gone (put it back, or dre init begins a new one)",
+    its_ledger_is_gone: b"the history in %(dre)s is gone (put it back, or dre init begins a new one)",
     its_history_is_older: b"the history in %(dre)s is not the newest, or a copy (dre doctor says what to do)",
     its_history_is_a_copy: b"the history in %(dre)s is not the newest, or a copy (dre doctor says what to do)",
     a_reader_found_it_wrong: b"the history in %(dre)s is not the newest, or a copy (dre doctor says what to do)",
@@ -470,12 +476,14 @@ def test_who_is_strict_runs_nothing_whose_recording_would_only_wait(
     place: Place, spoil: Callable[[Place], None], why: bytes, how: tuple[str, ...]
 ) -> None:
     spoil(place)
+    stood = place.dre.exists()
 
     said = place.wrap("--strict", *how, *COMMAND)
 
     assert (said.stdout, said.returncode) == (b"", 125)
     assert said.stderr == NOT_RECORDED + reason(place, why) + b"\n"
     assert recordings_in(place) == []
+    assert place.dre.exists() == stood  # nothing is made in the way of who puts the old one back
 
 
 @pytest.mark.parametrize("spoil", WAITING, ids=[spoil.__name__ for spoil in WAITING])

@@ -399,6 +399,8 @@ def test_help_names_every_option(place: Place, words: Sequence[str]) -> None:
     named = set(re.findall(r"(?<![\w-])--?[a-zA-Z][a-z-]*", said.stdout.decode()))
     flags = {"--wait", "--verify", "--gate", "--strict", "--no-workspace", "--quiet", "--no-color"}
     assert named >= flags | {"-C", "--timeout", "--label", "--writes", "--id-file", "-h", "--help"}
+    assert b"TERM, 5 s later KILL" in said.stdout
+    assert b"not look at the git work tree; it can then not be judged passed" in said.stdout
     assert place.spools == []
 
 
