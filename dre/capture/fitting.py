@@ -13,6 +13,7 @@ _ROOM_WORTH_USING = 64
 _ROOM_AROUND = 20  # {"bytes":"..."} or quotes and the sign that it was cut
 _DETAIL, _SUBJECT = 800, 80
 _CONTROLS = frozenset((*range(32), 127))
+_NAMED = {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
 
 
 def room_for(value: object) -> int:
@@ -72,4 +73,4 @@ def _shell_word(word: Text) -> str:
 def _shell_byte(byte: int) -> str:
     if byte in b"'\\":
         return "\\" + chr(byte)
-    return chr(byte) if byte not in _CONTROLS and byte < 128 else f"\\x{byte:02x}"
+    return chr(byte) if byte not in _CONTROLS and byte < 128 else _NAMED.get(byte) or f"\\x{byte:02x}"

@@ -148,7 +148,7 @@ async def test_words_that_are_no_text_are_kept_as_bytes(place: Place, history: H
 
     started = await history.one(id, OperationStarted)
     assert started.argv == ["printf", Bytes(b"\xff\xfe %s"), Bytes(b"a\xe9'b\n")]
-    assert started.command == r"printf $'\xff\xfe %s' $'a\xe9\'b\x0a'"
+    assert started.command == r"printf $'\xff\xfe %s' $'a\xe9\'b\n'"
     assert started.cwd == text(folder)
     assert started.labels == [("k\\xff", "v\\xfe")]
     assert started.writes == ["\\xfd/*"]
