@@ -144,8 +144,11 @@ def _decode(page: Sequence[StoredEvent]) -> tuple[list[Recorded], str | None]:
     """Everything up to the first event that cannot be read, and why that one cannot."""
     found: list[Recorded] = []
     for stored in page:
+        entry = stored.entry
+        if not (entry.stream.isascii() and entry.type.isascii() and entry.actor.isascii()):
+            return found, "ledger_altered: a name of it is no ASCII any more"
         try:
-            found.append(codec.recorded(stored.entry, stored.body))
+            found.append(codec.recorded(entry, stored.body))
         except DREError as error:
             return found, f"{error.code}: {error.message}"
     return found, None

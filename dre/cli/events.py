@@ -16,7 +16,7 @@ from dre.cli.screen import Mark
 from dre.documentation import words
 from dre.domain.events import Text, raw, stream_id
 from dre.domain.ids import short
-from dre.errors import UsageError
+from dre.errors import HistoryDiffers, UsageError
 from dre.ports.event_store import EventStore, StoredEvent
 from dre.projections.history import encoded, proved
 
@@ -75,7 +75,7 @@ def command(
 ) -> None:
     """
     The raw history, oldest first: every fact in its place. With --proofs and --json a verifier of your own can
-    recompute the whole chain.
+    recompute the whole chain. Where --after is beyond the end a note says where that is; with --follow it is an error.
     """
     if server is not None:
         run(_print_theirs(asked, server, token_file, after, follow=follow, proofs=proofs))
@@ -87,6 +87,7 @@ def command(
 
 async def _print(asked: Asked, after: int, *, follow: bool, proofs: bool) -> None:
     async with opened(asked) as engine:
+        _check_end(asked, after, (await engine.store.head()).size - 1, follow=follow)
         async for stored in _events(engine.store, after, follow=follow):
             if asked.json:
                 asked.answer(encoded(stored, proofs=proofs))
@@ -101,6 +102,8 @@ async def _print_theirs(
     from dre.cli import remote
 
     async with remote.client(asked, server, token_file) as client:
+        if after > -1 and not follow:  # a server that is to be followed says it itself
+            _check_end(asked, after, await client.newest(), follow=False)
         events = (client.follow if follow else client.events)(after=after, proofs=proofs)
         async with contextlib.aclosing(events):
             async for event in events:
@@ -110,6 +113,18 @@ async def _print_theirs(
                     _say(asked, event, proofs=proofs)
                 if follow:
                     sys.stdout.flush()
+
+
+def _check_end(asked: Asked, after: int, newest: int, *, follow: bool) -> None:
+    """Raises HistoryDiffers where what comes next would not be what follows `after`."""
+    if after <= newest:
+        return
+    if follow:
+        raise HistoryDiffers(
+            f"after {after}: this history ends at position {newest}",
+            hint="what was seen beyond it is gone, or is another history: begin again with --after -1",
+        )
+    asked.note(f"after {after}: this history ends at position {newest}")
 
 
 async def _events(store: EventStore, after: int, *, follow: bool) -> AsyncIterator[StoredEvent]:

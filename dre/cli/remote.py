@@ -25,13 +25,21 @@ def client(asked: Asked, url: str, token_file: str | None) -> Client:
         serving = _serving_here(asked)
         serving()
         return Client(serving, _reading(token_file) if token_file is not None else _reading_here(asked))
-    place = urlsplit(url)
-    if place.scheme not in ("http", "https") or not place.hostname or place.path not in ("", "/") or place.query:
+    if not _is_address(url):
         raise UsageError(
             f"--server {url}: no address of a server",
             hint="the first line that dre serve prints; --server alone asks the server of the workspace here",
         )
     return Client(url, _reading(token_file) if token_file is not None else _reading_here(asked))
+
+
+def _is_address(url: str) -> bool:
+    try:
+        place = urlsplit(url)
+        is_one = place.scheme in ("http", "https") and bool(place.hostname) and place.port != 0
+    except ValueError:  # brackets that are not closed, a port that is none
+        return False
+    return is_one and place.path in ("", "/") and not place.query
 
 
 def _serving_here(asked: Asked) -> Callable[[], str]:
@@ -42,6 +50,11 @@ def _serving_here(asked: Asked) -> Callable[[], str]:
         found = serving_file.read_in(path)
         if found is None:
             raise ServerUnreachable(f"no server runs for {path}", hint="dre serve starts one")
+        if not serving_file.is_held(path):
+            raise ServerUnreachable(
+                f"the server of {path} does not run any more, and was not ended in order",
+                hint="dre serve starts another",
+            )
         return found.url
 
     return look

@@ -13,7 +13,7 @@ from dre.client import answers
 from dre.client.answers import reaching
 from dre.client.chain import Chain
 from dre.client.following import Following, Subscription
-from dre.client.shown import Event, Evidence, Operation, OperationDetail, Page, Proved
+from dre.client.shown import Event, Evidence, Health, Operation, OperationDetail, Page, Proved
 from dre.errors import BlobAltered, RequestRefused
 
 TIMEOUT_S = 60.0
@@ -92,6 +92,10 @@ class Client:
             raise BlobAltered(f"evidence {item.id} came with {size} bytes that are not those that were recorded")
         if held:
             yield held
+
+    async def newest(self) -> int:
+        """The position of the newest event; -1 where there is none."""
+        return (await self._get("/health/detailed", Health)).events - 1
 
     @overload
     def events(

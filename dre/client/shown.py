@@ -103,6 +103,13 @@ class OperationDetail(Operation, frozen=True, kw_only=True):
     positions: tuple[int, int]
 
 
+class Health(msgspec.Struct, frozen=True):
+    """How a server is. `events`: how many its history holds."""
+
+    status: str
+    events: int
+
+
 class Problem(msgspec.Struct, frozen=True):
     """RFC 9457, and what the stream says when something is wrong."""
 

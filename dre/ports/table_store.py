@@ -38,8 +38,8 @@ class Parked(msgspec.Struct, frozen=True):
 class Query(msgspec.Struct, frozen=True):
     """
     Which rows: equal columns (`where`), text columns by their end (`suffix`) or by words that stand anywhere in them,
-    in whatever case (`contains`), columns between two values (`ranges`: from the first, up to but without the second;
-    None on a side that is open).
+    the letters A to Z in whatever case (`contains`), columns between two values (`ranges`: from the first, up to but
+    without the second; None on a side that is open).
 
     `after` is the `order_by` value and the primary key of the last row of the page before: keyset paging, never an
     offset.

@@ -100,7 +100,7 @@ class OperationDetail(msgspec.Struct, frozen=True, rename="camel"):
 
 
 async def read_operation(store: EventStore, tables: TableStore, operation_id: UUID) -> OperationDetail:
-    """Raises NotFound."""
+    """Raises NotFound, and what `read_stream` raises."""
     events = await read_stream(store, stream_name(DEFAULT_PROJECT, "operation", operation_id))
     if not events or not isinstance(events[0].event, OperationStarted):
         raise NotFound(f"there is no operation {operation_id}", hint="dre log shows the newest")

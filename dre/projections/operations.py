@@ -121,13 +121,17 @@ OPERATIONS = Projection(OperationRow, version=1, keys=keys, fold=fold)
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Which operations: those that started in a time, whose command holds these words, of an outcome, of a verdict."""
+    """
+    Which operations: those that started in a time, whose command holds these words, of an outcome, of a verdict, whose
+    short id (as `typed_short` says it) this is.
+    """
 
     since: Millis | None = None
     until: Millis | None = None
     command: str | None = None
     status: str | None = None
     result: str | None = None
+    short: str | None = None
 
 
 ALL = Asked()
@@ -144,6 +148,7 @@ async def newest(
         descending=True,
         ranges={"started_at": (asked.since, asked.until)},
         contains={"command": asked.command} if asked.command else {},
+        suffix={"short": asked.short} if asked.short else {},
         after=after,
         limit=limit,
     )

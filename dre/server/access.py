@@ -151,7 +151,10 @@ class Access:
 
 
 def may_see(principal: Principal, stored: StoredEvent) -> bool:
-    """The decision about each event, wherever events are handed out."""
+    """
+    The decision about each event, where history itself is told: `/events` and the stream. What is made of it
+    (operations, evidence, the audit trail) is the owner's alone, by its routes.
+    """
     return principal.projects is None or stream_id(stored.entry.stream)[0] in principal.projects
 
 

@@ -17,6 +17,7 @@ import msgspec
 from aiohttp import web
 
 from dre.domain.events import Door
+from dre.domain.ids import typed_short
 from dre.errors import GoingAway, RequestRefused, TooLarge, TooSlow, UnsupportedMedia
 from dre.server.expected import Expected, expected_of
 
@@ -30,6 +31,7 @@ _LONGEST_SHOWN = 80
 _OPENING = b"[{"
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[{]}")
 _NUL = re.compile(rb"\0|(?<!\\)(?:\\\\)*+\\u0000")  # behind an escaped backslash, u0000 is five characters
+_NO_CHOICE = re.compile(r"Invalid enum value .* - at `\$\.(\w+).*`", re.DOTALL)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # one that does not end reaches to the end
 
 Value = TypeVar("Value", bound=msgspec.Struct)
@@ -90,7 +92,7 @@ def decode(body: bytes, kind: type[Value]) -> Value:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError as error:
-        raise RequestRefused(f"the body: {error}") from None
+        raise RequestRefused(f"the body: {error}", hint=_choices(kind, str(error))) from None
 
 
 def check_json(body: bytes) -> None:
@@ -149,7 +151,9 @@ def uuid_in_path(request: web.Request, name: str = "id") -> UUID:
     except ValueError:
         found = None
     if found is None or text.lower() != str(found):
-        raise RequestRefused(f"{shown(text)} is no id: a UUID is expected")
+        short = typed_short(text)
+        hint = f"GET /api/v1/operations?short={short} finds the operation that has this short id" if short else None
+        raise RequestRefused(f"{shown(text)} is no id: a UUID is expected", hint=hint)
     return found
 
 
@@ -192,6 +196,12 @@ def _is_plain(text: str, value: Any) -> bool:
             return text.lower() == str(value)
         case _:
             return value is not None
+
+
+def _choices(kind: type[msgspec.Struct], error: str) -> str | None:
+    """What a field takes where its value is none of the few that it may be; the decoder does not say it."""
+    found = _NO_CHOICE.fullmatch(error)
+    return f"{found[1]}: {expected_of(kind)[found[1]].words}" if found else None
 
 
 def _known(names: Sequence[str]) -> str:

@@ -6,10 +6,12 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 
+from dre.domain.ids import typed_short
+from dre.errors import RequestRefused
 from dre.projections.operation_detail import Item, OperationDetail, read_operation
 from dre.projections.operations import Asked, OperationRow, OperationSummary, newest, summary
 from dre.server import answers, paging
-from dre.server.incoming import parameters, uuid_in_path
+from dre.server.incoming import parameters, shown, uuid_in_path
 from dre.server.kept import KEPT, written
 from dre.server.live import LIVE
 from dre.server.paging import Cursor, Limit, Moment, Page
@@ -18,10 +20,14 @@ from dre.server.workspace import WORKSPACE
 
 Status = Literal["running", "succeeded", "failed", "signaled", "timed_out", "interrupted"]
 Result = Literal["passed", "failed", "inconclusive"]
+Short = Annotated[str, msgspec.Meta(min_length=4, max_length=12, description="an operation's short id: FY9J")]
 
 
 class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`since` and `until` bound the start; `command`: words that stand in the command, in whatever case."""
+    """
+    `since` and `until` bound the start; `command`: words that stand in the command, ASCII letters in whatever case;
+    `short`: the end of an id, as people type it.
+    """
 
     limit: Limit = 50
     cursor: Cursor | None = None
@@ -30,6 +36,7 @@ class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     command: Annotated[str, msgspec.Meta(min_length=1, max_length=500)] | None = None
     status: Status | None = None
     result: Result | None = None
+    short: Short | None = None
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -46,7 +53,7 @@ async def list_operations(request: web.Request) -> web.Response:
     rows = await newest(
         request.app[WORKSPACE].tables,
         limit=which.limit + 1,
-        asked=Asked(which.since, which.until, which.command, which.status, which.result),
+        asked=Asked(which.since, which.until, which.command, which.status, which.result, _short(which.short)),
         after=(begun.at, begun.id) if begun else None,
     )
     return answers.as_json(request, paging.page(rows, which.limit, summary, _place))
@@ -77,6 +84,13 @@ async def operation_detail(request: web.Request, id: UUID) -> OperationDetail:
     await request.app[LIVE].settled()
     workspace = request.app[WORKSPACE]
     return await read_operation(workspace.store, workspace.tables, id)
+
+
+def _short(typed: str | None) -> str | None:
+    found = None if typed is None else typed_short(typed)
+    if typed is not None and found is None:
+        raise RequestRefused(f"short: {shown(typed)} is no short id", hint="dre log shows them")
+    return found
 
 
 def _place(row: OperationRow) -> Begun:

@@ -300,7 +300,6 @@ def test_events_are_the_whole_history_in_one_form(shop: Shop) -> None:
     assert all("meta" not in event["data"] for event in events)
     after = shop.dre("events", "--after", "3", "--json").json_lines()
     assert after == events[4:]
-    assert shop.dre("events", "--after", "100000", "--json").out == ""
     assert len(shop.dre("events").out.splitlines()) == len(events)
 
 
@@ -314,6 +313,26 @@ def test_events_name_the_operation_that_can_be_shown_and_who_judged_it(shop: Sho
         ["operation", short, "structural/1", "passed"],
         ["operation", short, "passed"],
     ]
+
+
+def test_beyond_the_end_of_history_it_says_where_that_is(shop: Shop) -> None:
+    shop.record("true")
+    newest = len(shop.events()) - 1
+
+    at_the_end = shop.dre("events", "--after", str(newest), "--json")
+    beyond = shop.dre("events", "--after", "9999", "--json")
+    quiet = shop.dre("events", "--after", "9999", "--quiet")
+    followed = shop.dre("events", "--after", "9999", "--follow")
+
+    assert (at_the_end.status, at_the_end.out, at_the_end.err) == (0, "", "")
+    assert (beyond.status, beyond.out, beyond.err) == (
+        0,
+        "",
+        f"dre: after 9999: this history ends at position {newest}\n",
+    )
+    assert (quiet.status, quiet.out, quiet.err) == (0, "", "")
+    assert (followed.status, followed.out) == (1, "")
+    assert f"after 9999: this history ends at position {newest}" in followed.err
 
 
 def test_with_proofs_a_stranger_recomputes_the_chain(shop: Shop) -> None:

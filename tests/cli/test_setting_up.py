@@ -387,10 +387,16 @@ def test_tables_are_made_anew_and_are_the_same(shop: Shop) -> None:
     assert shop.dre("log", "--json").out == before
 
 
-def test_tables_that_cannot_go_on_say_where_and_the_doctor_fails(shop: Shop, flip: Flip) -> None:
+@pytest.mark.parametrize(
+    ("column", "old", "new"),
+    [("body", b"{", b"["), ("body", b"meta", b"\xff\xff\xff\xff"), ("stream", b"operation", b"op\xc3\xa9ration")],
+)
+def test_tables_that_cannot_go_on_say_where_and_the_doctor_fails(
+    shop: Shop, flip: Flip, column: str, old: bytes, new: bytes
+) -> None:
     shop.record("true")
     position = shop.position_of("operation.completed")
-    flip("body", position, b"{", b"[")
+    flip(column, position, old, new)
     shutil.rmtree(shop.folder / ".dre" / "cache")
     log = shop.dre("log")
     assert log.status == 0

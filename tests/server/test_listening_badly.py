@@ -3,6 +3,7 @@
 import asyncio
 import json
 import struct
+from typing import get_args
 
 import aiohttp
 import pytest
@@ -10,6 +11,7 @@ from server.listening import Socket, by_hand, sent, socket
 from server.served import Served
 
 from dre.server import access, server_sent, websocket
+from dre.server.stream.subscription import Channel
 
 UPGRADE = (
     "GET /api/v1/stream HTTP/1.1\r\nHOST\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -55,6 +57,13 @@ async def test_what_cannot_be_understood_is_answered_and_the_subscription_before
         [position] = await served.append()
         assert await listener.positions(1) == [position]
     assert (answer["type"], answer["code"], says in answer["detail"]) == ("error", "request_refused", True), answer
+
+
+async def test_of_a_channel_that_is_none_it_is_said_which_there_are(served: Served) -> None:
+    async with socket(served) as listener:
+        answer = await listener.subscribe(channels=["logs", "nope"])
+    assert answer["detail"] == "the body: Invalid enum value 'nope' - at `$.channels[1]`"
+    assert answer["hint"] == f"channels: one of: {', '.join(sorted(get_args(Channel)))}"
 
 
 @pytest.mark.parametrize("asked", [{"after": 2}, {"after": 10**15}, {"after": 1, "generation": 1}])

@@ -2,13 +2,14 @@
 
 import asyncio
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from server.served import Served
 
 from dre.adapters.sqlite.table_store import open_table_store
 from dre.application.follow import Following
+from dre.domain.ids import short
 from dre.projections import PROJECTIONS
 from dre.projections.projection import Projecting
 
@@ -31,6 +32,9 @@ async def test_operations_are_listed_newest_first_and_picked_by_what_is_asked(se
     assert await ids(served, "?status=failed") == [second]
     assert await ids(served, "?status=succeeded&limit=1") == [third]
     assert await ids(served, "?command=three") == [third]
+    assert await ids(served, "?short=" + short(UUID(second)).lower()) == [second]
+    assert await ids(served, "?short=" + short(UUID(second), 12)) == [second]
+    assert await ids(served, "?short=0000") == []
     assert await ids(served, "?command=%25") == []  # no wildcard
     assert await ids(served, "?command=sh") == [third, second, first]
     assert await ids(served, "?result=failed") == [second]

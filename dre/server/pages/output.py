@@ -106,10 +106,10 @@ class Last:
 
     @property
     def total(self) -> int:
-        return self._ends + (not self._tail.endswith(b"\n"))
+        return self._ends + (self._tail[-1:] not in (b"", b"\n"))
 
     def kept(self) -> tuple[int, list[bytes]]:
-        lines = self._tail.removesuffix(b"\n").split(b"\n")
+        lines = self._tail.removesuffix(b"\n").split(b"\n") if self._tail else []
         if len(self._tail) > _MOST_BYTES and len(lines) > 1:
             del lines[0]  # its beginning is missing
         lines = lines[-LAST_LINES:]
