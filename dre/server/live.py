@@ -73,7 +73,7 @@ class Live:
         self.ring = Ring()
         self.broadcast = Broadcast(self.ring, workspace.store)
         self.listeners: set[Listening] = set()
-        self.running_operations = Running(workspace.spools, workspace.secret_patterns, self.broadcast)
+        self.hearing = Running(workspace.spools, workspace.secret_patterns, self.broadcast)
         self.standings: dict[str, Standing] = {}
         self._followed_commits: object = None
         self.followed = 0
@@ -90,7 +90,7 @@ class Live:
                     ("history", self._tail),
                     ("tables", self._follow),
                     ("recording", self._record),
-                    ("hearing", self.running_operations.listen),
+                    ("hearing", self.hearing.listen),
                     ("stream", self._pulse),
                     ("metrics", self._measure),
                 )

@@ -113,7 +113,7 @@ async def _output(workspace: Workspace, detail: OperationDetail) -> Window | Non
 
 def _arriving(request: web.Request, detail: OperationDetail) -> Arriving:
     """What a running command has printed so far; the script on the page goes on from there."""
-    so_far = request.app[LIVE].running_operations.so_far(detail.id)
+    so_far = request.app[LIVE].hearing.so_far(detail.id)
     lines = safe_lines(so_far.text.encode())
     return Arriving(lines, len(so_far.text) >= KEPT_TEXT, so_far.told)
 
