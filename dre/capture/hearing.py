@@ -5,7 +5,7 @@ It only reads. What it meets that no recorder would have left ends the hearing, 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from dre.capture.journal import PIECE
 from dre.capture.lines import Lines
 from dre.capture.redaction import Redactor
 from dre.capture.spool import JOURNAL, NEEDLES, OUTPUT, Spool, Spools
-from dre.errors import SpoolRefused
+from dre.errors import ConfigurationError, SpoolRefused
 from dre.shim import journal as kinds
 
 MOST_AT_ONCE = 1 << 20
@@ -49,9 +49,12 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Hearing:
-    """Every recording under one spool folder. `listen` is called again and again, from one thread at a time."""
+    """
+    Every recording under one spool folder. `listen` is called again and again, from one thread at a time. `patterns`:
+    those of secrets that hold now, asked once a recording; where they cannot be told, nothing of it is.
+    """
 
-    def __init__(self, spools: str, patterns: Sequence[str]) -> None:
+    def __init__(self, spools: str, patterns: Callable[[], Sequence[str]]) -> None:
         self._path, self._patterns = spools, patterns
         self._running: dict[UUID, _Recording] = {}
         self._over: set[UUID] = set()
@@ -95,10 +98,10 @@ class Hearing:
                 if not spool.alive():
                     self._over.add(id)  # what it printed is evidence by now, or will be
                 elif spool.holds(NEEDLES) and spool.holds(JOURNAL) and spool.holds(OUTPUT):
-                    self._running[id] = _Recording(spool, self._patterns)
+                    self._running[id] = _Recording(spool, self._patterns())
             finally:
                 spool.close()
-        except (SpoolRefused, OSError, ValueError):
+        except (SpoolRefused, ConfigurationError, OSError, ValueError):
             self._over.add(id)
 
     def _end(self, id: UUID) -> None:

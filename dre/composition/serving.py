@@ -98,7 +98,7 @@ def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
         following=engine.following,
         configuring=configuring,
         spools=engine.dot_dre.spools,
-        secret_patterns=engine.settings.configuration.redaction.patterns,
+        secret_patterns=lambda: configuring.now().redaction.patterns,
         blocked=engine.blocked,
         record_pending=record,
         end_lost=partial(end_lost, engine),

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -55,7 +55,7 @@ class _Message(msgspec.Struct, frozen=True):
 class Running:
     """Listens to the recorder's spools and passes on what it hears."""
 
-    def __init__(self, spools: str, patterns: tuple[str, ...], broadcast: Broadcast) -> None:
+    def __init__(self, spools: str, patterns: Callable[[], Sequence[str]], broadcast: Broadcast) -> None:
         self._spools, self._broadcast = spools, broadcast
         self._hearing = Hearing(spools, patterns)
         self._lately: OrderedDict[UUID, SoFar] = OrderedDict()
