@@ -5,6 +5,7 @@ It only reads. What it meets that no recorder would have left ends the hearing, 
 """
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 from uuid import UUID
@@ -58,9 +59,17 @@ class Hearing:
         self._path, self._patterns = spools, patterns
         self._running: dict[UUID, _Recording] = {}
         self._over: set[UUID] = set()
+        self._listening = threading.Lock()
 
     def listen(self) -> list[Heard]:
-        """What may be told since the last time."""
+        """
+        What may be told since the last time. Raises OSError where it cannot look: then each recording stays where it
+        was, and is heard on from there.
+        """
+        with self._listening:
+            return self._listen()
+
+    def _listen(self) -> list[Heard]:
         try:
             home = Spools(self._path)
         except (FileNotFoundError, SpoolRefused):
@@ -79,6 +88,11 @@ class Hearing:
                 self._end(id)
         return heard
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether something is heard whose end is still to be told, be its folder there or not."""
+        return bool(self._running)
+
     def progress(self, now_ms: int) -> list[Progress]:
         return [
             Progress(id, max(0, now_ms - (id.int >> 80)), recording.output_bytes)
@@ -86,8 +100,10 @@ class Hearing:
         ]
 
     def close(self) -> None:
-        for id in list(self._running):
-            self._end(id)
+        """Once nobody calls `listen` any more; a call that is still at work in its thread is waited for."""
+        with self._listening:
+            for id in list(self._running):
+                self._end(id)
 
     def _begin(self, home: Spools, id: UUID) -> None:
         try:
@@ -101,8 +117,10 @@ class Hearing:
                     self._running[id] = _Recording(spool, self._patterns())
             finally:
                 spool.close()
-        except (SpoolRefused, ConfigurationError, OSError, ValueError):
+        except (SpoolRefused, ConfigurationError, ValueError):
             self._over.add(id)
+        except OSError:
+            return  # such as no descriptor left: it is tried again the next time
 
     def _end(self, id: UUID) -> None:
         self._running.pop(id).close()
@@ -128,6 +146,12 @@ class _Recording:
 
     def more(self, *, is_gone: bool) -> list[Heard]:
         """`is_gone`: its folder is not there any more, so nothing will follow what its files hold."""
+        try:
+            return self._more(is_gone=is_gone)
+        except OSError:  # what cannot be read is ingest's to say; the others are heard on
+            return self._heard({}, "too much")
+
+    def _more(self, *, is_gone: bool) -> list[Heard]:
         parts: dict[int, list[bytes]] = {number: [] for number in _NAMES}
         began, first = self.output_bytes, self._frame_at
         ends: Ends = "complete" if is_gone else ""

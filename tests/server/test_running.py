@@ -1,17 +1,19 @@
 """What a running command prints reaches listeners while it runs, and no secret does."""
 
 import asyncio
+import contextlib
 import json
 import os
+import resource
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from server.served import Served
+from server.served import Served, serve
 
 DRE = Path(sys.executable).with_name("dre")
 UNTIL_GO = "while [ ! -e go ]; do sleep 0.05; done"
@@ -214,6 +216,57 @@ async def test_where_the_patterns_cannot_be_read_nothing_is_told_of_what_begins(
 
     of = {seen["data"]["operationId"] for seen in messages.seen if seen["type"] == "operation.output"}
     assert of == {told["data"]["operationId"]}
+
+
+async def test_where_no_descriptor_was_left_for_a_while_commands_are_heard_on_from_where_they_were(
+    served: Served, messages: Messages
+) -> None:
+    await subscribe(messages, channels=["logs"])
+    running = await wrap(served, SLOW, MY_TOKEN="correct-horse-battery")
+    first = await messages.until("operation.output", text="one\n")
+
+    with no_descriptor_left():
+        assert await state_of(served, "hearing", "down") == "OSError"
+    (served.folder / "go").touch()
+    last = await messages.until("operation.output", operationId=first["data"]["operationId"], ends="complete")
+    out, _ = await running.communicate()
+
+    outputs = [seen["data"] for seen in messages.seen if seen["type"] == "operation.output"]
+    assert "".join(one["text"] for one in outputs if one["output"] == "stdout").encode() == out
+    assert last["data"]["offset"] == len(out)
+    assert await state_of(served, "hearing", "ok") is None
+
+
+async def test_a_server_that_ends_while_it_hears_ends(folder: Path) -> None:
+    async with serve(folder) as served:
+        running = [await wrap(served, f"head -c 2000000 /dev/zero | base64; {UNTIL_GO}") for _ in range(3)]
+        async with asyncio.timeout(60):
+            while not served.live.hearing._hearing._listening.locked():  # noqa: ASYNC110 - a thread tells nobody
+                await asyncio.sleep(0)
+    assert served.live.hearing._hearing._running == {}
+    (folder / "go").touch()
+    await asyncio.gather(*(one.communicate() for one in running))
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """In this whole process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
+    with contextlib.ExitStack() as taken:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def state_of(served: Served, name: str, state: str) -> str | None:
+    """The error of this part, once it is so."""
+    async with asyncio.timeout(60):
+        while (found := served.live.standings[name]).state != state:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return found.error
 
 
 async def configure(served: Served, key: str, value: str) -> None:

@@ -35,6 +35,6 @@ def _notes(workspace: Workspace, live: Live) -> list[str]:
     said += [
         f"{one.name}: {one.state} ({one.error}); what is shown may be behind"
         for one in live.standings.values()
-        if one.state != "ok" and not (blocked and one.name == "recording")
+        if one.state != "ok" and not (blocked and one.name in ("workspace", "recording"))
     ]
     return [note for note in said if note]
