@@ -55,7 +55,8 @@ async def readyz(request: web.Request) -> web.Response:
     """Whether an append would be durable now."""
     parts = [part for part in await _parts(request.app) if part.name in ("workspace", "ledger", "recording")]
     state = _worst(parts)
-    return _plain(Health(state), status=200 if state != "down" else 503)
+    is_ready = state != "down" and request.app[WORKSPACE].blocked is None
+    return _plain(Health(state), status=200 if is_ready else 503)
 
 
 async def detailed(request: web.Request) -> web.Response:

@@ -139,6 +139,14 @@ async def test_a_part_that_failed_once_is_well_again(folder: Path, monkeypatch: 
         assert await served.get("/health") == {"status": "ok"}
 
 
+async def test_where_nothing_may_be_recorded_a_server_is_not_ready(tmp_path: Path) -> None:
+    async with copied(tmp_path) as served:
+        async with served.bare.get(f"{served.base}/readyz") as response:
+            assert (response.status, await response.json()) == (503, {"status": "degraded"})
+        async with served.bare.get(f"{served.base}/livez") as response:
+            assert response.status == 200
+
+
 @asynccontextmanager
 async def copied(tmp_path: Path) -> AsyncIterator[Served]:
     """A server of a workspace that was copied: nothing may be recorded there."""
