@@ -152,8 +152,10 @@ async def serving(
             yield Serving(base, access.new_address(), app)
         finally:
             watching.cancel()
-            await runner.cleanup()
-            serving_file.write(record, None)
+            try:
+                await runner.cleanup()
+            finally:
+                serving_file.write(record, None)
 
 
 @contextlib.contextmanager

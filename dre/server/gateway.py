@@ -156,9 +156,12 @@ async def _live(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _say_goodbye(app: web.Application) -> None:
-    app[ARRIVING].end()
-    for listener in list(app[LIVE].listeners):
-        listener.leave()
+    """Whatever goes wrong with one of them is told, and the others are said all the same."""
+    for goodbye in (app[ARRIVING].end, *(listener.leave for listener in app[LIVE].listeners)):
+        try:
+            goodbye()
+        except Exception:
+            LOG.exception("goodbye_failed")
 
 
 def _check_parser() -> None:
