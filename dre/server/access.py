@@ -140,6 +140,10 @@ class Access:
             found.used = self._clock()
         return found is not None
 
+    def is_over(self, principal: Principal) -> bool:
+        """Whether it asked from a browser whose session has ended since; if not, the session was used just now."""
+        return principal.session is not None and not self.is_alive(principal.session)
+
     def end_session(self, session: str) -> None:
         self._sessions.pop(session, None)
 

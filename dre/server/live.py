@@ -16,11 +16,11 @@ from aiohttp import web
 
 from dre.domain.ledger import DEFAULT_PROJECT
 from dre.errors import DREError
-from dre.server.access import Access
+from dre.server.access import Access, Principal
 from dre.server.running import POLL_S, Running
 from dre.server.stream.broadcast import Broadcast
 from dre.server.stream.ring import Entry, Ring, event_entry
-from dre.server.stream.session import missing
+from dre.server.stream.session import GOING_AWAY, SESSION_OVER, missing
 from dre.server.workspace import Workspace
 
 SETTLE_S = 2.0
@@ -65,7 +65,11 @@ class _MeasuredMessage(msgspec.Struct, frozen=True):
 
 
 class Listening(Protocol):
-    def leave(self) -> None: ...
+    principal: Principal
+
+    def leave(self, why: str = GOING_AWAY) -> None:
+        """It is told from where it can go on, and ends."""
+        ...
 
 
 class Live:
@@ -219,9 +223,19 @@ class Live:
 
     async def _pulse(self) -> None:
         while True:
-            self.broadcast.pulse(self._access.is_alive)
+            self.pulse()
             self._fine("stream")
             await asyncio.sleep(BEAT_S)
+
+    def pulse(self) -> None:
+        """
+        Now and then: ends whoever listens by a browser's session that is over, subscribed or not, and tells everybody
+        else how far it is. A page that is open and listens keeps its session alive.
+        """
+        for listener in list(self.listeners):
+            if self._access.is_over(listener.principal):
+                listener.leave(SESSION_OVER)
+        self.broadcast.beat()
 
     def measured(self) -> Measured:
         now = time.time_ns() // 1_000_000

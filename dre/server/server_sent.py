@@ -75,12 +75,12 @@ class EventsLink:
         return not (self._is_cut or self._transport.is_closing())
 
 
-class Listener:
+class EventsListener:
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.principal, self._session = session.principal, session
 
-    def leave(self) -> None:
-        self._session.link.cut(self._session.position, GOING_AWAY)
+    def leave(self, why: str = GOING_AWAY) -> None:
+        self._session.link.cut(self._session.position, why)
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
@@ -115,7 +115,7 @@ async def _serve_events(request: web.Request) -> web.StreamResponse:
     bound_send_buffer(transport)
     link = EventsLink(transport)
     session = Session(link, request[PRINCIPAL], want, after, asyncio.get_running_loop().time())
-    listener = Listener(session)
+    listener = EventsListener(session)
     live.listeners.add(listener)
     try:
         link.say(subscribed(workspace.ledger_id, head))

@@ -17,6 +17,7 @@ from server.listening import Socket, by_hand, sent, socket
 from server.served import Served, serve, tasks
 from server.tunnel import tunnel
 
+from dre.server.access import Principal
 from dre.server.incoming import ARRIVING
 
 PATIENCE_S = 15.0
@@ -130,7 +131,9 @@ async def test_a_body_whose_time_runs_out_as_the_server_goes_keeps_no_listener_f
 
 async def test_a_goodbye_that_fails_keeps_the_server_from_no_other(folder: Path) -> None:
     class Failing:
-        def leave(self) -> None:
+        principal = Principal("local-x")
+
+        def leave(self, _why: str = "") -> None:
             raise RuntimeError
 
     async with serve(folder) as served, socket(served) as listening:

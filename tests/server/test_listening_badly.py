@@ -196,16 +196,33 @@ async def test_a_session_that_is_over_ends_its_listeners_with_their_position(
         await other.subscribe()
         types = [(await opened.receive_json())["type"] for _ in range(3)]
         assert types == ["subscribed", "ledger.created", "account.registered"]
-        served.live.broadcast.pulse(doors.is_alive)
+        served.live.pulse()
         assert (await opened.receive_json())["type"] == "heartbeat"
         doors.end_session(session)
-        served.live.broadcast.pulse(doors.is_alive)
+        served.live.pulse()
         cut = await opened.receive_json()
         assert cut == {"type": "cut", "code": "session_over", "position": 1}
         assert (await opened.receive()).type is aiohttp.WSMsgType.CLOSE
         assert opened.close_code == 4401
         [position] = await served.append()
         assert await other.positions(1) == [position]
+
+
+@pytest.mark.parametrize("way", ["asks", "is silent"])
+async def test_a_session_that_is_over_ends_also_who_has_not_subscribed_yet(served: Served, way: str) -> None:
+    doors = served.served.app[access.ACCESS]
+    session = session_of(served)
+    shown = {"Cookie": f"{doors.cookie}={session}", "Origin": served.base}
+    async with served.bare.ws_connect(f"{served.api}/stream", headers=shown) as opened, socket(served) as other:
+        served.live.pulse()
+        doors.end_session(session)
+        if way == "asks":
+            await opened.send_str('{"type":"subscribe","after":-1}')
+        else:
+            served.live.pulse()
+        said, code = await Socket(opened).until_closed()
+        assert (await other.subscribe())["type"] == "subscribed"
+    assert (said, code) == ([{"type": "cut", "code": "session_over", "position": None}], 4401)
 
 
 async def test_a_session_that_is_over_ends_also_what_is_still_told_history(served: Served) -> None:
@@ -222,7 +239,7 @@ async def test_a_session_that_is_over_ends_also_what_is_still_told_history(serve
             while not served.live.broadcast._catching_up:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.01)
         doors.end_session(session)
-        served.live.broadcast.pulse(doors.is_alive)
+        served.live.pulse()
         listener.transport().resume_reading()
         said, code = await listener.until_closed()
     assert (said[-1]["code"], code) == ("session_over", 4401)

@@ -133,7 +133,7 @@ async def test_a_part_that_failed_once_is_well_again(folder: Path, monkeypatch: 
             if name == "metrics":
                 patched.setattr(served.live, "measured", None)
             else:
-                patched.setattr(served.live.broadcast, "pulse", None)
+                patched.setattr(served.live, "pulse", None)
             assert await seen(served, "down", name) == "internal"
         assert await seen(served, "ok", name) is None
         assert await served.get("/health") == {"status": "ok"}
