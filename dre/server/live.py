@@ -7,7 +7,7 @@ Each of these is a task that nothing may end: what goes wrong is remembered for 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from dre.domain.ledger import DEFAULT_PROJECT
-from dre.errors import DREError
+from dre.errors import DREError, StoreBusy
 from dre.server.access import Access, Principal
 from dre.server.running import POLL_S, Running
 from dre.server.stream.broadcast import Broadcast
@@ -26,6 +26,7 @@ from dre.server.workspace import Workspace
 SETTLE_S = 2.0
 BEAT_S = 15.0
 MEASURE_S = 5.0
+MOST_LISTENERS = 2000
 _POLL_S = 1.0
 _AGAIN_S = 1.0
 _FOLLOW_AFTER_S, _LONGEST_REST_S = 0.004, 0.05
@@ -80,6 +81,7 @@ class Live:
         self.ring = Ring()
         self.broadcast = Broadcast(self.ring, workspace.store)
         self.listeners: set[Listening] = set()
+        self._places_taken = 0
         self.hearing = Running(workspace.spools, workspace.secret_patterns, self.broadcast)
         self._parts = {
             "history": self._tail,
@@ -110,6 +112,20 @@ class Live:
                         task.cancel()
         finally:
             self.hearing.close()
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """
+        One for a listener, taken before the first wait: of many who come at once no more get in than may. Raises
+        StoreBusy.
+        """
+        if self._places_taken >= MOST_LISTENERS:
+            raise StoreBusy(f"{MOST_LISTENERS} listeners are connected already", hint="try again later")
+        self._places_taken += 1
+        try:
+            yield
+        finally:
+            self._places_taken -= 1
 
     async def settled(self) -> None:
         """

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 from aiohttp import WSMsgType, web
 
-from dre.errors import DREError, HistoryDiffers, RequestRefused, StoreBusy
+from dre.errors import DREError, HistoryDiffers, RequestRefused
 from dre.ledger.chain import Head
 from dre.server import problems
 from dre.server.access import ACCESS, PRINCIPAL
@@ -29,7 +29,6 @@ from dre.server.workspace import WORKSPACE
 LOG = structlog.get_logger("dre")
 LARGEST_MESSAGE = 64 << 10
 HEARTBEAT_S = 20.0
-MOST_SESSIONS = 2000
 SEND_BUFFER = 64 << 10
 A_SECOND, AT_ONCE = 5.0, 20
 """How many messages a listener may send: a listener listens."""
@@ -151,8 +150,6 @@ async def serve_socket(request: web.Request) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(
         heartbeat=HEARTBEAT_S, compress=False, max_msg_size=LARGEST_MESSAGE + 1, timeout=GRACE_S
     )  # aiohttp wants messages to be smaller than that
-    if len(live.listeners) >= MOST_SESSIONS:
-        raise StoreBusy(f"{MOST_SESSIONS} listeners are connected already", hint="try again later")
     if not socket.can_prepare(request).ok:
         raise RequestRefused("this is no WebSocket handshake (RFC 6455)")
     with contextlib.suppress(ConnectionError):
