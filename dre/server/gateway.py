@@ -99,7 +99,7 @@ def build_app(workspace: Workspace, access: Access) -> web.Application:
 async def gateway(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    status, app = 500, request.app
+    app = request.app
     app[SEEN].add(request.protocol)
     try:
         access = app[ACCESS]
@@ -109,17 +109,14 @@ async def gateway(
         if request.match_info.handler in _WITHOUT_QUERY:
             no_parameters(request)
         response = await handler(request)
-        status = response.status
     except (DREError, web.HTTPException) as error:
         response = _refusal(request, error)
-        status = response.status
     except ConnectionError:
-        raise  # whoever asked has gone
+        raise  # whoever asked has gone, and was not answered
     except Exception as error:
         LOG.exception("request_failed", method=request.method, path=_logged(request.path))
         response = _refusal(request, error)
-    finally:
-        _count(request, status)
+    _count(request, response.status)
     return response
 
 
