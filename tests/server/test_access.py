@@ -239,6 +239,31 @@ async def test_the_address_opens_once_and_its_cookie_reads(served: Served) -> No
         assert response.status == 401
 
 
+@pytest.mark.parametrize(
+    ("host", "origin", "scheme"),
+    [
+        ("dre.example", "https://dre.example", "https"),
+        ("dre.example", None, "https"),
+        ("dre.example:PORT", "http://dre.example:PORT", "http"),
+        ("dre.example:PORT", None, "http"),
+    ],
+)
+@pytest.mark.parametrize("way", ["token", "link"])
+async def test_a_cookie_that_was_given_over_tls_goes_over_nothing_else(
+    folder: Path, way: str, host: str, origin: str | None, scheme: str
+) -> None:
+    async with serve(folder, names=["dre.example"]) as served:
+        asked = {"Host": host} | ({} if origin is None else {"Origin": origin})
+        asked = {name: value.replace("PORT", str(served.port)) for name, value in asked.items()}
+        if way == "token":
+            asking = served.bare.post(f"{served.base}/open", data={"token": served.token}, headers=asked)
+        else:
+            asking = served.bare.get(opening(served)[0], headers=asked)
+        async with asking as response:
+            assert response.status == 200
+            assert ("Secure" in response.headers["Set-Cookie"]) == (scheme == "https")
+
+
 async def test_of_many_who_use_the_address_at_once_one_gets_in(served: Served) -> None:
     address, named = opening(served)
 
