@@ -23,7 +23,7 @@ from server.served import ORIGIN_OF_THE_PAST, PATIENCE_S, Served, make_workspace
 
 from dre.adapters.sqlite.event_store import SQLiteEventStore
 from dre.domain.ids import uuid7
-from dre.errors import ServerRunning, WorkspaceRefused
+from dre.errors import ServerRunning, UsageError, WorkspaceRefused
 from dre.logs import Lines
 
 DISCONNECTS = int(os.environ.get("DRE_TEST_CAMPAIGN", "200"))
@@ -315,6 +315,31 @@ async def test_a_port_that_is_taken_is_said(folder: Path) -> None:
     assert "--port 0" in said
     assert "Traceback" not in said
     assert not (folder / ".dre" / "token").exists()
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70, "", "no.such.host.invalid"])
+async def test_a_host_that_is_none_is_said(folder: Path, host: str) -> None:
+    with pytest.raises(ServerRunning, match=f"--host {re.escape(host)}: "):
+        async with serve(folder, host=host):
+            pass
+
+
+@pytest.mark.parametrize(
+    "name", ["bad name", "http://x", "x/y", "", "a..b", "x:", "x:port", "[::1", "bücher.example", "me@x", "x\n", "*.x"]
+)
+async def test_a_name_by_which_nobody_could_ask_is_refused(folder: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=f"--name {re.escape(repr(name))} is no name: a host name is expected"):
+        async with serve(folder, names=["dre.example", name]):
+            pass
+
+
+@pytest.mark.parametrize("name", ["x", "Dre.Example", "my_host-1", "192.168.0.1", "[fe80::1]", "dre.example:8443"])
+async def test_a_name_by_which_somebody_can_ask_is_taken(folder: Path, name: str) -> None:
+    async with (
+        serve(folder, names=[name]) as served,
+        served.bare.get(f"{served.base}/livez", headers={"Host": name}) as response,
+    ):
+        assert response.status == 200
 
 
 async def test_a_second_dre_serve_says_where_the_first_is(served: Served) -> None:
