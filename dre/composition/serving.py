@@ -209,21 +209,27 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _new_token(path: str) -> Iterator[str]:
-    """A fresh one for each server: what an earlier one gave out opens nothing. It goes with its server."""
+    """
+    A fresh one for each server: what an earlier one gave out opens nothing. It goes with its server. Written aside, so
+    that whoever looks finds a whole one, or none.
+    """
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    fd = os.open(path, _NEW | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(token + "\n")
-        file.flush()
+    aside = f"{path}.new"
+    for left in (path, aside):  # by a server that was killed
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(left)
+    with os.fdopen(os.open(aside, _NEW | os.O_EXCL, 0o600), "w") as file:
         ours = os.fstat(file.fileno())
         try:
+            file.write(token + "\n")
+            file.flush()
+            os.rename(aside, path)
             yield token
         finally:
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.lstat(path), ours):
-                    os.unlink(path)
+            for one in (path, aside):
+                with contextlib.suppress(OSError):
+                    if os.path.samestat(os.lstat(one), ours):
+                        os.unlink(one)
 
 
 def is_loopback(host: str) -> bool:
