@@ -152,6 +152,7 @@ class Access:
         return principal.session is not None and not self.is_alive(principal.session)
 
     def end_session(self, session: str) -> None:
+        """Before its time."""
         self._sessions.pop(session, None)
 
     def _forget_old(self) -> None:

@@ -61,7 +61,7 @@ _WITHOUT_QUERY = frozenset(route.handler for route in ROUTES if route.takes is N
 
 
 class Rules:
-    """Who may use what, by the function that does it: a route without an entry cannot be added."""
+    """Who may use what, by the function that does it. What has no entry is the owner's alone."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._relations: dict[object, Relation] = {route.handler: route.relation for route in routes}

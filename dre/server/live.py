@@ -165,7 +165,7 @@ class Live:
         """The stream begins at the head: what is older is read from history."""
         await self.look()
         head = await self._workspace.store.head()
-        self.ring.begin(head.size - 1, head.generation)
+        self.ring.begin(head.size - 1)
 
     async def _tail(self) -> None:
         """Every committed event, in order, as soon as it is there."""
