@@ -5,7 +5,8 @@ It only reads. What it meets that no recorder would have left ends the hearing, 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from dre.capture.journal import PIECE
 from dre.capture.lines import Lines
 from dre.capture.redaction import Redactor
 from dre.capture.spool import JOURNAL, NEEDLES, OUTPUT, Spool, Spools
-from dre.errors import SpoolRefused
+from dre.errors import ConfigurationError, SpoolRefused
 from dre.shim import journal as kinds
 
 MOST_AT_ONCE = 1 << 20
@@ -49,15 +50,26 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Hearing:
-    """Every recording under one spool folder. `listen` is called again and again, from one thread at a time."""
+    """
+    Every recording under one spool folder. `listen` is called again and again, from one thread at a time. `patterns`:
+    those of secrets that hold now, asked once a recording; where they cannot be told, nothing of it is.
+    """
 
-    def __init__(self, spools: str, patterns: Sequence[str]) -> None:
+    def __init__(self, spools: str, patterns: Callable[[], Sequence[str]]) -> None:
         self._path, self._patterns = spools, patterns
         self._running: dict[UUID, _Recording] = {}
         self._over: set[UUID] = set()
+        self._listening = threading.Lock()
 
     def listen(self) -> list[Heard]:
-        """What may be told since the last time."""
+        """
+        What may be told since the last time. Raises OSError where it cannot look: then each recording stays where it
+        was, and is heard on from there.
+        """
+        with self._listening:
+            return self._listen()
+
+    def _listen(self) -> list[Heard]:
         try:
             home = Spools(self._path)
         except (FileNotFoundError, SpoolRefused):
@@ -76,6 +88,11 @@ class Hearing:
                 self._end(id)
         return heard
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether something is heard whose end is still to be told, be its folder there or not."""
+        return bool(self._running)
+
     def progress(self, now_ms: int) -> list[Progress]:
         return [
             Progress(id, max(0, now_ms - (id.int >> 80)), recording.output_bytes)
@@ -83,8 +100,10 @@ class Hearing:
         ]
 
     def close(self) -> None:
-        for id in list(self._running):
-            self._end(id)
+        """Once nobody calls `listen` any more; a call that is still at work in its thread is waited for."""
+        with self._listening:
+            for id in list(self._running):
+                self._end(id)
 
     def _begin(self, home: Spools, id: UUID) -> None:
         try:
@@ -95,11 +114,13 @@ class Hearing:
                 if not spool.alive():
                     self._over.add(id)  # what it printed is evidence by now, or will be
                 elif spool.holds(NEEDLES) and spool.holds(JOURNAL) and spool.holds(OUTPUT):
-                    self._running[id] = _Recording(spool, self._patterns)
+                    self._running[id] = _Recording(spool, self._patterns())
             finally:
                 spool.close()
-        except (SpoolRefused, OSError, ValueError):
+        except (SpoolRefused, ConfigurationError, ValueError):
             self._over.add(id)
+        except OSError:
+            return  # such as no descriptor left: it is tried again the next time
 
     def _end(self, id: UUID) -> None:
         self._running.pop(id).close()
@@ -125,6 +146,12 @@ class _Recording:
 
     def more(self, *, is_gone: bool) -> list[Heard]:
         """`is_gone`: its folder is not there any more, so nothing will follow what its files hold."""
+        try:
+            return self._more(is_gone=is_gone)
+        except OSError:  # what cannot be read is ingest's to say; the others are heard on
+            return self._heard({}, "too much")
+
+    def _more(self, *, is_gone: bool) -> list[Heard]:
         parts: dict[int, list[bytes]] = {number: [] for number in _NAMES}
         began, first = self.output_bytes, self._frame_at
         ends: Ends = "complete" if is_gone else ""

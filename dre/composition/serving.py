@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import socket
 import stat
@@ -21,7 +22,7 @@ from dre.adapters.filesystem.serving_file import Running
 from dre.capture.waiting import Waiting
 from dre.composition import Engine, end_lost, record_pending
 from dre.composition.configuring import WorkspaceConfiguring
-from dre.errors import ServerRunning, WorkspaceRefused
+from dre.errors import ServerRunning, UsageError, WorkspaceRefused
 from dre.server.accepting import Accepting
 from dre.server.access import Access
 from dre.server.connection import Runner
@@ -36,6 +37,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
 """All addresses of the machine, and the one of them that is told: nobody can ask by the name of all."""
 _IPV4_MAPPED = "::ffff:"
+_NAME = re.compile(r"([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+"""What a `Host` can hold (RFC 9110, 7.2): anything else would never be asked by."""
 _HTTP_PORT = 80
 _BACKLOG = 512
 _DRAIN_S = 10.0
@@ -98,7 +101,7 @@ def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
         following=engine.following,
         configuring=configuring,
         spools=engine.dot_dre.spools,
-        secret_patterns=engine.settings.configuration.redaction.patterns,
+        secret_patterns=lambda: configuring.now().redaction.patterns,
         blocked=engine.blocked,
         record_pending=record,
         end_lost=partial(end_lost, engine),
@@ -113,8 +116,9 @@ async def serving(
     """
     The doors of this workspace, open. `names`: by which else the server may be asked.
 
-    Raises ServerRunning when another server has this workspace, or the port.
+    Raises ServerRunning when another server has this workspace, or the port, and UsageError for a name that is none.
     """
+    _check_names(names)
     with contextlib.ExitStack() as held:
         record = held.enter_context(_only_one(engine.dot_dre.within(serving_file.NAME)))
         listening = held.enter_context(_listening(host, port))
@@ -152,8 +156,10 @@ async def serving(
             yield Serving(base, access.new_address(), app)
         finally:
             watching.cancel()
-            await runner.cleanup()
-            serving_file.write(record, None)
+            try:
+                await runner.cleanup()
+            finally:
+                serving_file.write(record, None)
 
 
 @contextlib.contextmanager
@@ -184,8 +190,9 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-    except OSError as error:
-        raise ServerRunning(f"--host {host}: {error.strerror}", hint="an address or a name of this machine") from None
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "this is no name of a host"
+        raise ServerRunning(f"--host {host}: {why}", hint="an address or a name of this machine") from None
     listening = Accepting(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -202,21 +209,27 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _new_token(path: str) -> Iterator[str]:
-    """A fresh one for each server: what an earlier one gave out opens nothing. It goes with its server."""
+    """
+    A fresh one for each server: what an earlier one gave out opens nothing. It goes with its server. Written aside, so
+    that whoever looks finds a whole one, or none.
+    """
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    fd = os.open(path, _NEW | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(token + "\n")
-        file.flush()
+    aside = f"{path}.new"
+    for left in (path, aside):  # by a server that was killed
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(left)
+    with os.fdopen(os.open(aside, _NEW | os.O_EXCL, 0o600), "w") as file:
         ours = os.fstat(file.fileno())
         try:
+            file.write(token + "\n")
+            file.flush()
+            os.rename(aside, path)
             yield token
         finally:
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.lstat(path), ours):
-                    os.unlink(path)
+            for one in (path, aside):
+                with contextlib.suppress(OSError):
+                    if os.path.samestat(os.lstat(one), ours):
+                        os.unlink(one)
 
 
 def is_loopback(host: str) -> bool:
@@ -249,6 +262,15 @@ def _page_name(host: str) -> str:
     if _shown(host).lower() in _LOOPBACK or host in _EVERYWHERE:
         return f"dre-{secrets.token_hex(_PAGE_NAME_BYTES)}.localhost"
     return _shown(host)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if _NAME.fullmatch(name) is None:
+            raise UsageError(
+                f"--name {name!r} is no name: a host name is expected, with a port where the proxy has one of its own",
+                hint="such as dre.example.org or dre.example.org:8443; no http://, no path, letters of ASCII alone",
+            )
 
 
 def _names(host: str, names: Sequence[str]) -> list[str]:

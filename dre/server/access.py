@@ -69,7 +69,7 @@ class Access:
         self.hosts = hosts | proxied
         self.origins = frozenset(f"http://{host}" for host in hosts) | {f"https://{host}" for host in proxied}
         self.cookie = f"dre-{port}"  # browsers keep cookies by host, whatever the port
-        self._page, self._shared = page, shared
+        self._page, self._shared, self._encrypted = page, shared, proxied - hosts
         self._sessions: dict[str, _Session] = {}
         self._links: list[str] = []
 
@@ -92,6 +92,13 @@ class Access:
     def is_shared(self, request: web.BaseRequest) -> bool:
         """Whether a cookie that it is given would go to other accounts' servers too."""
         return (request.host or "").lower() in self._shared
+
+    def is_encrypted(self, request: web.BaseRequest) -> bool:
+        """Whether its browser came over TLS: its page says so, or else a name by which only a proxy with TLS asks."""
+        origin = request.headers.get("Origin")
+        if origin is not None:
+            return origin.startswith("https://")
+        return (request.host or "").lower() in self._encrypted
 
     def new_session(self) -> str:
         """The value of its cookie."""
@@ -140,7 +147,12 @@ class Access:
             found.used = self._clock()
         return found is not None
 
+    def is_over(self, principal: Principal) -> bool:
+        """Whether it asked from a browser whose session has ended since; if not, the session was used just now."""
+        return principal.session is not None and not self.is_alive(principal.session)
+
     def end_session(self, session: str) -> None:
+        """Before its time."""
         self._sessions.pop(session, None)
 
     def _forget_old(self) -> None:

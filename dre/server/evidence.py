@@ -160,7 +160,7 @@ async def serve(request: web.Request, item: EvidenceDetail) -> web.StreamRespons
         except DREError:
             if request.transport is not None:
                 request.transport.abort()  # an answer that ends too soon: it must not look complete
-            raise ConnectionResetError from None
+            raise
     await response.write_eof()
     return response
 

@@ -61,7 +61,7 @@ _WITHOUT_QUERY = frozenset(route.handler for route in ROUTES if route.takes is N
 
 
 class Rules:
-    """Who may use what, by the function that does it: a route without an entry cannot be added."""
+    """Who may use what, by the function that does it. What has no entry is the owner's alone."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._relations: dict[object, Relation] = {route.handler: route.relation for route in routes}
@@ -99,7 +99,7 @@ def build_app(workspace: Workspace, access: Access) -> web.Application:
 async def gateway(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    status, app = 500, request.app
+    app = request.app
     app[SEEN].add(request.protocol)
     try:
         access = app[ACCESS]
@@ -109,17 +109,14 @@ async def gateway(
         if request.match_info.handler in _WITHOUT_QUERY:
             no_parameters(request)
         response = await handler(request)
-        status = response.status
     except (DREError, web.HTTPException) as error:
         response = _refusal(request, error)
-        status = response.status
     except ConnectionError:
-        raise  # whoever asked has gone
+        raise  # whoever asked has gone, and was not answered
     except Exception as error:
         LOG.exception("request_failed", method=request.method, path=_logged(request.path))
         response = _refusal(request, error)
-    finally:
-        _count(request, status)
+    _count(request, response.status)
     return response
 
 
@@ -156,9 +153,12 @@ async def _live(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _say_goodbye(app: web.Application) -> None:
-    app[ARRIVING].end()
-    for listener in list(app[LIVE].listeners):
-        listener.leave()
+    """Whatever goes wrong with one of them is told, and the others are said all the same."""
+    for goodbye in (app[ARRIVING].end, *(listener.leave for listener in app[LIVE].listeners)):
+        try:
+            goodbye()
+        except Exception:
+            LOG.exception("goodbye_failed")
 
 
 def _check_parser() -> None:

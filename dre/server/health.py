@@ -44,7 +44,7 @@ COUNTED: web.AppKey[Counted] = web.AppKey("counted", Counted)
 
 
 async def health(request: web.Request) -> web.Response:
-    return _plain(Health(_worst(await standings(request.app))))
+    return _plain(Health(_worst(await _parts(request.app))))
 
 
 async def livez(_request: web.Request) -> web.Response:
@@ -53,36 +53,29 @@ async def livez(_request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """Whether an append would be durable now."""
-    parts = [part for part in await standings(request.app) if part.name in ("workspace", "ledger", "recording")]
+    parts = [part for part in await _parts(request.app) if part.name in ("workspace", "ledger", "recording")]
     state = _worst(parts)
-    return _plain(Health(state), status=200 if state != "down" else 503)
+    is_ready = state != "down" and request.app[WORKSPACE].blocked is None
+    return _plain(Health(state), status=200 if is_ready else 503)
 
 
 async def detailed(request: web.Request) -> web.Response:
-    parts = await standings(request.app)
+    parts = await _parts(request.app)
     live = request.app[LIVE]
     events = await _events(request.app[WORKSPACE], live)
     return answers.as_json(request, Detailed(_worst(parts), events, len(live.listeners), parts))
 
 
 async def metrics(request: web.Request) -> web.Response:
+    await request.app[LIVE].look()
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Metrics(request.app[LIVE], request.app[COUNTED]))
     return web.Response(body=generate_latest(registry), headers={"Content-Type": TEXT})
 
 
-async def standings(app: web.Application) -> list[Standing]:
-    """The parts that tell of themselves, and those that are looked at now."""
-    workspace = app[WORKSPACE]
-    return [await _ledger(workspace), _workspace(workspace), *app[LIVE].standings.values()]
-
-
-async def _ledger(workspace: Workspace) -> Standing:
-    try:
-        await workspace.store.head()
-    except DREError as error:
-        return Standing("ledger", "down", 0, error.code)
-    return Standing("ledger", "ok", 0)
+async def _parts(app: web.Application) -> list[Standing]:
+    await app[LIVE].look()
+    return list(app[LIVE].standings.values())
 
 
 async def _events(workspace: Workspace, live: Live) -> int:
@@ -91,14 +84,6 @@ async def _events(workspace: Workspace, live: Live) -> int:
         return (await workspace.store.head()).size
     except DREError:
         return live.ring.position + 1
-
-
-def _workspace(workspace: Workspace) -> Standing:
-    if workspace.vanished() is not None:
-        return Standing("workspace", "down", 0, "ledger_missing")
-    if workspace.blocked is not None:
-        return Standing("workspace", "degraded", 0, workspace.blocked.code)
-    return Standing("workspace", "ok", 0)
 
 
 def _worst(parts: list[Standing]) -> State:

@@ -65,7 +65,8 @@ class Arriving:
         """What is not here now is not waited for."""
         self._is_over = True
         for limit in self._limits:
-            limit.reschedule(asyncio.get_running_loop().time())
+            if not limit.expired():  # else its body is given up already, in this very moment
+                limit.reschedule(asyncio.get_running_loop().time())
 
 
 ARRIVING: web.AppKey[Arriving] = web.AppKey("arriving", Arriving)

@@ -7,7 +7,7 @@ Each of these is a task that nothing may end: what goes wrong is remembered for 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -15,17 +15,18 @@ import structlog
 from aiohttp import web
 
 from dre.domain.ledger import DEFAULT_PROJECT
-from dre.errors import DREError
-from dre.server.access import Access
-from dre.server.running import Running
+from dre.errors import DREError, StoreBusy
+from dre.server.access import Access, Principal
+from dre.server.running import POLL_S, Running
 from dre.server.stream.broadcast import Broadcast
 from dre.server.stream.ring import Entry, Ring, event_entry
-from dre.server.stream.session import missing
+from dre.server.stream.session import GOING_AWAY, SESSION_OVER, missing
 from dre.server.workspace import Workspace
 
 SETTLE_S = 2.0
 BEAT_S = 15.0
 MEASURE_S = 5.0
+MOST_LISTENERS = 2000
 _POLL_S = 1.0
 _AGAIN_S = 1.0
 _FOLLOW_AFTER_S, _LONGEST_REST_S = 0.004, 0.05
@@ -38,7 +39,10 @@ State = Literal["ok", "degraded", "down"]
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How one part is. `since`: milliseconds since the epoch. `error`: the last one's code, None while all is well."""
+    """
+    How one part is. `since`: milliseconds since the epoch, of when it was first seen so. `error`: the last one's code,
+    None while all is well.
+    """
 
     name: str
     state: State
@@ -62,7 +66,11 @@ class _MeasuredMessage(msgspec.Struct, frozen=True):
 
 
 class Listening(Protocol):
-    def leave(self) -> None: ...
+    principal: Principal
+
+    def leave(self, why: str = GOING_AWAY) -> None:
+        """It is told from where it can go on, and ends."""
+        ...
 
 
 class Live:
@@ -73,8 +81,19 @@ class Live:
         self.ring = Ring()
         self.broadcast = Broadcast(self.ring, workspace.store)
         self.listeners: set[Listening] = set()
-        self.running_operations = Running(workspace.spools, workspace.secret_patterns, self.broadcast)
+        self._places_taken = 0
+        self.hearing = Running(workspace.spools, workspace.secret_patterns, self.broadcast)
+        self._parts = {
+            "history": self._tail,
+            "tables": self._follow,
+            "recording": self._record,
+            "hearing": self._hear,
+            "stream": self._pulse,
+            "metrics": self._measure,
+        }
         self.standings: dict[str, Standing] = {}
+        for name in ("workspace", "ledger", *self._parts):
+            self._fine(name)
         self._followed_commits: object = None
         self.followed = 0
         self._moved = asyncio.Event()
@@ -83,23 +102,30 @@ class Live:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         await self._begin()
-        async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(self._kept_up(name, work))
-                for name, work in (
-                    ("history", self._tail),
-                    ("tables", self._follow),
-                    ("recording", self._record),
-                    ("hearing", self.running_operations.listen),
-                    ("stream", self._pulse),
-                    ("metrics", self._measure),
-                )
-            ]
-            try:
-                yield
-            finally:
-                for task in running:
-                    task.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(self._kept_up(name, work)) for name, work in self._parts.items()]
+                try:
+                    yield
+                finally:
+                    for task in running:
+                        task.cancel()
+        finally:
+            self.hearing.close()
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """
+        One for a listener, taken before the first wait: of many who come at once no more get in than may. Raises
+        StoreBusy.
+        """
+        if self._places_taken >= MOST_LISTENERS:
+            raise StoreBusy(f"{MOST_LISTENERS} listeners are connected already", hint="try again later")
+        self._places_taken += 1
+        try:
+            yield
+        finally:
+            self._places_taken -= 1
 
     async def settled(self) -> None:
         """
@@ -119,10 +145,27 @@ class Live:
         """Whether the tables show everything up to there: what they say then is true for as long as nobody commits."""
         return commits == self._followed_commits
 
+    async def look(self) -> None:
+        """How the workspace and the ledger are: they do not tell by themselves."""
+        workspace = self._workspace
+        if workspace.vanished() is not None:
+            self._wrong("workspace", "ledger_missing", "down")
+        elif workspace.blocked is not None:
+            self._wrong("workspace", workspace.blocked.code, "degraded")
+        else:
+            self._fine("workspace")
+        try:
+            await workspace.store.head()
+        except DREError as error:
+            self._wrong("ledger", error.code, "down")
+        else:
+            self._fine("ledger")
+
     async def _begin(self) -> None:
         """The stream begins at the head: what is older is read from history."""
+        await self.look()
         head = await self._workspace.store.head()
-        self.ring.begin(head.size - 1, head.generation)
+        self.ring.begin(head.size - 1)
 
     async def _tail(self) -> None:
         """Every committed event, in order, as soon as it is there."""
@@ -188,11 +231,27 @@ class Live:
         else:
             self._fine("recording")
 
+    async def _hear(self) -> None:
+        while True:
+            await self.hearing.listen()
+            self._fine("hearing")
+            await asyncio.sleep(POLL_S)
+
     async def _pulse(self) -> None:
         while True:
-            await asyncio.sleep(BEAT_S)
-            self.broadcast.pulse(self._access.is_alive)
+            self.pulse()
             self._fine("stream")
+            await asyncio.sleep(BEAT_S)
+
+    def pulse(self) -> None:
+        """
+        Now and then: ends whoever listens by a browser's session that is over, subscribed or not, and tells everybody
+        else how far it is. A page that is open and listens keeps its session alive.
+        """
+        for listener in list(self.listeners):
+            if self._access.is_over(listener.principal):
+                listener.leave(SESSION_OVER)
+        self.broadcast.beat()
 
     def measured(self) -> Measured:
         now = time.time_ns() // 1_000_000
@@ -201,7 +260,7 @@ class Live:
     async def _measure(self) -> None:
         """For the channel `metrics`, while anybody is there to listen."""
         while True:
-            await asyncio.sleep(MEASURE_S)
+            await self.look()  # else what nobody asks about would only be wrong since somebody asks
             if self.listeners:
                 message = msgspec.json.encode(_MeasuredMessage("metrics.measured", self.measured()))
                 self.broadcast.say(
@@ -213,6 +272,8 @@ class Live:
                         operation=None,
                     )
                 )
+            self._fine("metrics")
+            await asyncio.sleep(MEASURE_S)
 
     async def _kept_up(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         while True:

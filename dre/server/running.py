@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -53,32 +53,31 @@ class _Message(msgspec.Struct, frozen=True):
 
 
 class Running:
-    """Listens to the recorder's spools and passes on what it hears."""
+    """Listens to the recorder's spools and passes on what it hears, again and again until it is closed."""
 
-    def __init__(self, spools: str, patterns: tuple[str, ...], broadcast: Broadcast) -> None:
+    def __init__(self, spools: str, patterns: Callable[[], Sequence[str]], broadcast: Broadcast) -> None:
         self._spools, self._broadcast = spools, broadcast
         self._hearing = Hearing(spools, patterns)
         self._lately: OrderedDict[UUID, SoFar] = OrderedDict()
+        self._progress_at = 0.0
 
     def so_far(self, id: UUID) -> SoFar:
         """For whoever comes in the middle: what is said from now on follows it, with nothing missing or twice."""
         return self._lately.get(id, SoFar())
 
     async def listen(self) -> None:
-        """Never returns."""
-        said_at = 0.0
-        try:
-            while True:
-                if _anything_in(self._spools):
-                    for heard in await asyncio.to_thread(self._hearing.listen):
-                        self._tell(heard)
-                    if (now := asyncio.get_running_loop().time()) - said_at >= PROGRESS_S:
-                        said_at = now
-                        for progress in self._hearing.progress(time.time_ns() // 1_000_000):
-                            self._tell_progress(progress)
-                await asyncio.sleep(POLL_S)
-        finally:
-            self._hearing.close()
+        """What is new since the last time."""
+        if not (self._hearing.is_at_work or _anything_in(self._spools)):
+            return
+        for heard in await asyncio.to_thread(self._hearing.listen):
+            self._tell(heard)
+        if (now := asyncio.get_running_loop().time()) >= self._progress_at:
+            self._progress_at = now + PROGRESS_S
+            for progress in self._hearing.progress(time.time_ns() // 1_000_000):
+                self._tell_progress(progress)
+
+    def close(self) -> None:
+        self._hearing.close()
 
     def _tell(self, heard: Heard) -> None:
         if heard.ends:
@@ -120,5 +119,5 @@ def _pieces(heard: Heard) -> Iterator[Output]:
 def _anything_in(folder: str) -> bool:
     try:
         return bool(os.listdir(folder))
-    except OSError:
+    except FileNotFoundError:
         return False

@@ -8,14 +8,13 @@ from typing import Any
 import msgspec
 from aiohttp import HttpVersion11, web
 
-from dre.errors import RequestRefused, StoreBusy
+from dre.errors import RequestRefused
 from dre.server.access import PRINCIPAL
 from dre.server.incoming import parameters, shown
 from dre.server.live import LIVE
 from dre.server.stream.session import FAILED, GOING_AWAY, Session
 from dre.server.stream.subscription import Subscribe, wanted
 from dre.server.websocket import (
-    MOST_SESSIONS,
     bound_send_buffer,
     checked,
     close_soon,
@@ -75,32 +74,32 @@ class EventsLink:
         return not (self._is_cut or self._transport.is_closing())
 
 
-class Listener:
+class EventsListener:
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.principal, self._session = session.principal, session
 
-    def leave(self) -> None:
-        self._session.link.cut(self._session.position, GOING_AWAY)
+    def leave(self, why: str = GOING_AWAY) -> None:
+        self._session.link.cut(self._session.position, why)
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
     """One resource, two ways to listen."""
     if request.headers.get("Upgrade", "").lower() == "websocket":
-        return await serve_socket(request)
+        with request.app[LIVE].place():
+            return await serve_socket(request)
     if MEDIA_TYPE not in request.headers.get("Accept", ""):
         raise RequestRefused(
             "this is a stream: ask for it as a WebSocket, or with Accept: text/event-stream",
             hint="GET /api/v1/events has history as pages",
         )
-    return await _serve_events(request)
+    with request.app[LIVE].place():
+        return await _serve_events(request)
 
 
 async def _serve_events(request: web.Request) -> web.StreamResponse:
     live, workspace = request.app[LIVE], request.app[WORKSPACE]
     if request.version < HttpVersion11:
         raise RequestRefused("events are sent in chunks, which HTTP/1.1 brought")
-    if len(live.listeners) >= MOST_SESSIONS:
-        raise StoreBusy(f"{MOST_SESSIONS} listeners are connected already", hint="try again later")
     asked = _resumed(request, parameters(request, Which))
     want = wanted(asked)
     head = await workspace.store.head()
@@ -115,7 +114,7 @@ async def _serve_events(request: web.Request) -> web.StreamResponse:
     bound_send_buffer(transport)
     link = EventsLink(transport)
     session = Session(link, request[PRINCIPAL], want, after, asyncio.get_running_loop().time())
-    listener = Listener(session)
+    listener = EventsListener(session)
     live.listeners.add(listener)
     try:
         link.say(subscribed(workspace.ledger_id, head))

@@ -16,10 +16,10 @@ import msgspec
 import structlog
 from aiohttp import WSMsgType, web
 
-from dre.errors import DREError, HistoryDiffers, RequestRefused, StoreBusy
+from dre.errors import DREError, HistoryDiffers, RequestRefused
 from dre.ledger.chain import Head
 from dre.server import problems
-from dre.server.access import PRINCIPAL
+from dre.server.access import ACCESS, PRINCIPAL
 from dre.server.incoming import check_json, decode
 from dre.server.live import LIVE
 from dre.server.stream.session import FAILED, GOING_AWAY, SESSION_OVER, TOO_SLOW, Session
@@ -29,7 +29,6 @@ from dre.server.workspace import WORKSPACE
 LOG = structlog.get_logger("dre")
 LARGEST_MESSAGE = 64 << 10
 HEARTBEAT_S = 20.0
-MOST_SESSIONS = 2000
 SEND_BUFFER = 64 << 10
 A_SECOND, AT_ONCE = 5.0, 20
 """How many messages a listener may send: a listener listens."""
@@ -106,7 +105,7 @@ class Listener:
 
     def __init__(self, request: web.Request, link: SocketLink) -> None:
         self._workspace, self._live = request.app[WORKSPACE], request.app[LIVE]
-        self._principal, self._link = request[PRINCIPAL], link
+        self._access, self.principal, self._link = request.app[ACCESS], request[PRINCIPAL], link
         self._session: Session | None = None
 
     async def take(self, text: str) -> None:
@@ -124,15 +123,17 @@ class Listener:
     async def _subscribe(self, asked: Subscribe) -> None:
         want = wanted(asked)
         head = await self._workspace.store.head()
+        if self._access.is_over(self.principal):
+            self.leave(SESSION_OVER)
+            return
         after = checked(asked, head.size, head.generation)
         self.end()
         self._link.say(subscribed(self._workspace.ledger_id, head))
-        self._session = Session(self._link, self._principal, want, after, asyncio.get_running_loop().time())
+        self._session = Session(self._link, self.principal, want, after, asyncio.get_running_loop().time())
         self._live.broadcast.add(self._session)
 
-    def leave(self) -> None:
-        """The server goes: the listener is told from where it can go on."""
-        self._link.cut(self._position, GOING_AWAY)
+    def leave(self, why: str = GOING_AWAY) -> None:
+        self._link.cut(self._position, why)
 
     @property
     def _position(self) -> int | None:
@@ -149,8 +150,6 @@ async def serve_socket(request: web.Request) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(
         heartbeat=HEARTBEAT_S, compress=False, max_msg_size=LARGEST_MESSAGE + 1, timeout=GRACE_S
     )  # aiohttp wants messages to be smaller than that
-    if len(live.listeners) >= MOST_SESSIONS:
-        raise StoreBusy(f"{MOST_SESSIONS} listeners are connected already", hint="try again later")
     if not socket.can_prepare(request).ok:
         raise RequestRefused("this is no WebSocket handshake (RFC 6455)")
     with contextlib.suppress(ConnectionError):

@@ -49,8 +49,9 @@ class Workspace(msgspec.Struct, frozen=True):
     """
     `name`: what people call it, for titles. `record_pending`: what waits in the spool becomes history; answers why some
     of it cannot. `end_lost`: what history has begun and nobody records any more ends there; answers which, as far as
-    the tables know. `spools`: the folder that the recorder writes to. `blocked`: why nothing may be recorded here.
-    `vanished`: why the files behind these parts are not the workspace's any more, None as long as they are.
+    the tables know. `spools`: the folder that the recorder writes to. `secret_patterns`: those that hold now; raises
+    ConfigurationError. `blocked`: why nothing may be recorded here. `vanished`: why the files behind these parts are
+    not the workspace's any more, None as long as they are.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Workspace(msgspec.Struct, frozen=True):
     following: Following
     configuring: Configuring
     spools: str
-    secret_patterns: tuple[str, ...]
+    secret_patterns: Callable[[], Sequence[str]]
     blocked: DREError | None
     record_pending: Callable[[], Awaitable[Sequence[Exception]]]
     end_lost: Callable[[], Awaitable[Sequence[UUID]]]

@@ -78,7 +78,7 @@ async def test_a_filtered_follower_resumes_behind_what_was_not_for_it(served: Se
         assert await take(events, 1) == [1]
         waiting = asyncio.create_task(anext(events))
         await until_told(served, 21)
-        served.live.broadcast.pulse(doors(served).is_alive)
+        served.live.pulse()
         await asyncio.sleep(0.1)
         for listener in list(served.live.listeners):
             listener.leave()

@@ -5,7 +5,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -146,11 +146,11 @@ class Served:
 
 
 @asynccontextmanager
-async def serve(folder: Path) -> AsyncIterator[Served]:
-    """A server in this process, on a free port of the loopback."""
+async def serve(folder: Path, *, host: str = "127.0.0.1", names: Sequence[str] = ()) -> AsyncIterator[Served]:
+    """A server in this process, on a free port."""
     async with open_engine(read_settings(str(folder), os.environ)) as engine:
         workspace = workspace_of(engine, os.environ)
-        async with serving(engine, workspace, host="127.0.0.1", port=0) as served:
+        async with serving(engine, workspace, host=host, port=0, names=names) as served:
             token = Path(engine.dot_dre.within("token")).read_text().strip()
             async with (
                 aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as http,

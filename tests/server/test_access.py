@@ -1,9 +1,11 @@
 """Who may ask: every route, with nothing, with what is wrong, from a foreign name or page."""
 
 import asyncio
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -107,6 +109,33 @@ async def test_a_token_opens_one_server_once(tmp_path: Path) -> None:
         assert status == 401
         assert (Path(second.folder) / ".dre" / "token").stat().st_mode & 0o777 == 0o600
     assert not (folder / ".dre" / "token").exists()
+
+
+async def test_whoever_looks_for_a_token_at_any_moment_finds_a_whole_one_or_none(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in ("token", "token.new"):  # of a server that was killed
+        (folder / ".dre" / one).write_text("")
+    found: list[str | None] = []
+
+    def looked_at(step: Callable[..., Any]) -> Callable[..., Any]:
+        def work(*arguments: Any, **more: Any) -> Any:
+            try:
+                return step(*arguments, **more)
+            finally:
+                token = folder / ".dre" / "token"
+                found.append(token.read_text() if token.exists() else None)
+
+        return work
+
+    for name in ("open", "fdopen", "fstat", "unlink", "rename", "replace", "link"):
+        monkeypatch.setattr(os, name, looked_at(getattr(os, name)))
+    async with serve(folder) as served:
+        whole = f"{served.token}\n"
+        kept = [path.name for path in (folder / ".dre").glob("token*")]
+    assert set(found[found.index(None) :]) == {None, whole}
+    assert kept == ["token"]
+    assert not list((folder / ".dre").glob("token*"))
 
 
 @pytest.mark.parametrize("path", ["/api/v1/config", "/api/v1/health", "/livez", "/readyz", "/", "/open/x", "/nothing"])
@@ -237,6 +266,31 @@ async def test_the_address_opens_once_and_its_cookie_reads(served: Served) -> No
     address, named = opening(served)
     async with served.bare.get(address, headers=named) as response:
         assert response.status == 401
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "scheme"),
+    [
+        ("dre.example", "https://dre.example", "https"),
+        ("dre.example", None, "https"),
+        ("dre.example:PORT", "http://dre.example:PORT", "http"),
+        ("dre.example:PORT", None, "http"),
+    ],
+)
+@pytest.mark.parametrize("way", ["token", "link"])
+async def test_a_cookie_that_was_given_over_tls_goes_over_nothing_else(
+    folder: Path, way: str, host: str, origin: str | None, scheme: str
+) -> None:
+    async with serve(folder, names=["dre.example"]) as served:
+        asked = {"Host": host} | ({} if origin is None else {"Origin": origin})
+        asked = {name: value.replace("PORT", str(served.port)) for name, value in asked.items()}
+        if way == "token":
+            asking = served.bare.post(f"{served.base}/open", data={"token": served.token}, headers=asked)
+        else:
+            asking = served.bare.get(opening(served)[0], headers=asked)
+        async with asking as response:
+            assert response.status == 200
+            assert ("Secure" in response.headers["Set-Cookie"]) == (scheme == "https")
 
 
 async def test_of_many_who_use_the_address_at_once_one_gets_in(served: Served) -> None:

@@ -1,6 +1,7 @@
 """Evidence over REST: its bytes as they were recorded, in whole or in part, and nothing else."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
@@ -10,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server.served import Served
+from server.listening import by_hand
+from server.served import Served, tasks
+from server.test_leaving import until
+
+from dre.server.health import COUNTED
 
 BIG = "import sys, random; random.seed(7); sys.stdout.write(random.randbytes(900_000).hex())"
 
@@ -274,3 +279,23 @@ async def test_the_list_pages_through_everything_once(recorded: Served) -> None:
     assert [item["position"] for item in whole] == sorted(item["position"] for item in whole)
     mine = await recorded.get(f"/evidence?operationId={recorded.operation}&kind=output")
     assert [item["operationId"] for item in mine["items"]] == [recorded.operation]
+
+
+async def test_who_goes_away_in_the_middle_of_an_answer_is_no_failure_but_damage_is(served: Served) -> None:
+    await served.record("sh", "-c", "head -c 30000000 /dev/zero | base64")
+    item = (await items(served))["output"]
+    before = tasks()
+    head = f"GET /api/v1/evidence/{item['id']}/content HTTP/1.1\r\nHOST\r\nAuthorization: Bearer {served.token}"
+    for damaged in (False, True):
+        if damaged:
+            damage(blob(served, item), -1)
+        async with by_hand(served, head) as (reader, writer):
+            assert b" 200 " in await reader.readline()
+            if damaged:
+                with contextlib.suppress(ConnectionError):
+                    await reader.read()
+            else:
+                writer.transport.abort()
+            await until(lambda: tasks() <= before)
+        counted = served.served.app[COUNTED].requests.elements()
+        assert [status for (_, _, status) in counted if status >= 500] == [500] * damaged

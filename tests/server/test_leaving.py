@@ -14,8 +14,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 from server.listening import Socket, by_hand, sent, socket
-from server.served import Served, tasks
+from server.served import Served, serve, tasks
 from server.tunnel import tunnel
+
+from dre.server.access import Principal
+from dre.server.incoming import ARRIVING
 
 PATIENCE_S = 15.0
 
@@ -106,6 +109,39 @@ async def test_one_that_has_not_subscribed_is_told_no_position_when_the_server_g
         told = await events.next()
         assert (told.name, told.data["position"]) == ("cut", 1)
         assert await events.response.content.read() == b""
+
+
+async def test_a_body_whose_time_runs_out_as_the_server_goes_keeps_no_listener_from_its_goodbye(served: Served) -> None:
+    head = f"PUT /api/v1/config HTTP/1.1\r\nHOST\r\nAuthorization: Bearer {served.token}\r\nContent-Length: 9"
+    async with (
+        socket(served) as listening,
+        by_hand(served, f"{head}\r\nContent-Type: application/json") as (reader, _),
+    ):
+        await listening.subscribe(after=1)
+        arriving = served.served.app[ARRIVING]
+        await until(lambda: bool(arriving._limits))
+        [limit] = arriving._limits
+        limit.reschedule(0)
+        await asyncio.sleep(0)
+        assert limit.expired()
+        await served.served.app.shutdown()
+        assert (await listening.until_closed())[1] == 1001
+        assert b" 503 " in await reader.readline()
+
+
+async def test_a_goodbye_that_fails_keeps_the_server_from_no_other(folder: Path) -> None:
+    class Failing:
+        principal = Principal("local-x")
+
+        def leave(self, _why: str = "") -> None:
+            raise RuntimeError
+
+    async with serve(folder) as served, socket(served) as listening:
+        await listening.subscribe(after=1)
+        served.live.listeners = {Failing(), *served.live.listeners, Failing()}
+        await served.served.app.shutdown()
+        assert (await listening.until_closed())[1] == 1001
+    assert (folder / ".dre" / "serving").read_bytes() == b""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,6 +1,7 @@
 """What a listener may say, and what becomes of one that says something else, too much, or nothing."""
 
 import asyncio
+import contextlib
 import json
 import struct
 from typing import get_args
@@ -9,8 +10,9 @@ import aiohttp
 import pytest
 from server.listening import Socket, by_hand, sent, socket
 from server.served import Served
+from server.test_leaving import until
 
-from dre.server import access, server_sent, websocket
+from dre.server import access, live
 from dre.server.stream.subscription import Channel
 
 UPGRADE = (
@@ -205,16 +207,33 @@ async def test_a_session_that_is_over_ends_its_listeners_with_their_position(
         await other.subscribe()
         types = [(await opened.receive_json())["type"] for _ in range(3)]
         assert types == ["subscribed", "ledger.created", "account.registered"]
-        served.live.broadcast.pulse(doors.is_alive)
+        served.live.pulse()
         assert (await opened.receive_json())["type"] == "heartbeat"
         doors.end_session(session)
-        served.live.broadcast.pulse(doors.is_alive)
+        served.live.pulse()
         cut = await opened.receive_json()
         assert cut == {"type": "cut", "code": "session_over", "position": 1}
         assert (await opened.receive()).type is aiohttp.WSMsgType.CLOSE
         assert opened.close_code == 4401
         [position] = await served.append()
         assert await other.positions(1) == [position]
+
+
+@pytest.mark.parametrize("way", ["asks", "is silent"])
+async def test_a_session_that_is_over_ends_also_who_has_not_subscribed_yet(served: Served, way: str) -> None:
+    doors = served.served.app[access.ACCESS]
+    session = session_of(served)
+    shown = {"Cookie": f"{doors.cookie}={session}", "Origin": served.base}
+    async with served.bare.ws_connect(f"{served.api}/stream", headers=shown) as opened, socket(served) as other:
+        served.live.pulse()
+        doors.end_session(session)
+        if way == "asks":
+            await opened.send_str('{"type":"subscribe","after":-1}')
+        else:
+            served.live.pulse()
+        said, code = await Socket(opened).until_closed()
+        assert (await other.subscribe())["type"] == "subscribed"
+    assert (said, code) == ([{"type": "cut", "code": "session_over", "position": None}], 4401)
 
 
 async def test_a_session_that_is_over_ends_also_what_is_still_told_history(served: Served) -> None:
@@ -231,7 +250,7 @@ async def test_a_session_that_is_over_ends_also_what_is_still_told_history(serve
             while not served.live.broadcast._catching_up:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.01)
         doors.end_session(session)
-        served.live.broadcast.pulse(doors.is_alive)
+        served.live.pulse()
         listener.transport().resume_reading()
         said, code = await listener.until_closed()
     assert (said[-1]["code"], code) == ("session_over", 4401)
@@ -239,13 +258,29 @@ async def test_a_session_that_is_over_ends_also_what_is_still_told_history(serve
 
 
 async def test_too_many_listeners_are_told_to_come_later(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (websocket, server_sent):
-        monkeypatch.setattr(module, "MOST_SESSIONS", 1)
+    monkeypatch.setattr(live, "MOST_LISTENERS", 1)
     async with socket(served):
         with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
             await served.http.ws_connect(f"{served.api}/stream")
         problem = await served.get("/stream", status=503, headers={"Accept": "text/event-stream"})
         assert problem["code"] == "store_busy"
+
+
+@pytest.mark.parametrize(("way", "let_in"), [("events", b" 200 "), ("socket", b" 101 ")])
+async def test_of_many_who_come_at_once_no_more_may_listen_than_there_are_places_for(
+    served: Served, monkeypatch: pytest.MonkeyPatch, way: str, let_in: bytes
+) -> None:
+    monkeypatch.setattr(live, "MOST_LISTENERS", 5)
+    by_events = "GET /api/v1/stream HTTP/1.1\r\nHOST\r\nAccept: text/event-stream\r\nAuthorization: Bearer TOKEN"
+    head = (by_events if way == "events" else UPGRADE).replace("TOKEN", served.token)
+    async with contextlib.AsyncExitStack() as held:
+        for _ in range(2):  # whoever goes leaves its place to others
+            came = [await held.enter_async_context(by_hand(served, head)) for _ in range(40)]
+            answers = [await asyncio.wait_for(reader.readline(), 10) for reader, _ in came]
+            assert sum(let_in in answer for answer in answers) == 5
+            assert sum(b" 503 " in answer for answer in answers) == 35
+            await held.pop_all().aclose()
+            await until(lambda: not served.live.listeners)
 
 
 async def test_the_largest_event_is_smaller_than_the_largest_message(served: Served) -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from server.served import ORIGIN_OF_THE_PAST, PATIENCE_S, Served, make_workspace
 
 from dre.adapters.sqlite.event_store import SQLiteEventStore
 from dre.domain.ids import uuid7
-from dre.errors import ServerRunning, WorkspaceRefused
+from dre.errors import ServerRunning, UsageError, WorkspaceRefused
 from dre.logs import Lines
 
 DISCONNECTS = int(os.environ.get("DRE_TEST_CAMPAIGN", "200"))
@@ -87,22 +88,74 @@ async def test_a_second_server_of_a_workspace_is_refused_with_the_address_of_the
 async def test_a_recording_that_cannot_become_history_is_said_until_somebody_has_looked_at_it(served: Served) -> None:
     forged = served.folder / ".dre" / "spool" / str(uuid7(ORIGIN_OF_THE_PAST))
     forged.touch()
-    assert await recording(served, "degraded") == "spool_refused"
+    assert await seen(served, "degraded") == "spool_refused"
     async with served.bare.get(f"{served.base}/readyz") as response:
         assert response.status == 200  # others are recorded all the same
     await served.record("true")
     forged.unlink()
-    assert await recording(served, "ok") is None
+    assert await seen(served, "ok") is None
 
 
-async def recording(served: Served, state: str) -> str | None:
+async def seen(served: Served, state: str, name: str = "recording") -> str | None:
     """The error of that part, once it is so."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             parts = {part["name"]: part for part in (await served.get("/health/detailed"))["parts"]}
-            if "recording" in parts and parts["recording"]["state"] == state:
-                return str(parts["recording"]["error"]) if parts["recording"]["error"] else None
+            if name in parts and parts[name]["state"] == state:
+                return str(parts[name]["error"]) if parts[name]["error"] else None
             await asyncio.sleep(0.02)
+
+
+async def test_every_part_is_told_of_from_the_start_and_since_when_it_is_so(tmp_path: Path) -> None:
+    before = time.time_ns() // 1_000_000
+    async with copied(tmp_path) as served:
+        [*first] = (await served.get("/health/detailed"))["parts"]
+        [*again] = (await served.get("/health/detailed"))["parts"]
+        async with served.http.get(f"{served.api}/health/metrics") as response:
+            told = re.findall(r'dre_part_up{part="(\w+)"} ([\d.]+)', await response.text())
+    assert {part["name"]: (part["state"], part["error"]) for part in first} == {
+        name: ("degraded", "ledger_copied") if name in ("workspace", "recording") else ("ok", None)
+        for name in ("workspace", "ledger", "history", "tables", "recording", "hearing", "stream", "metrics")
+    }
+    assert all(before <= part["since"] for part in first)
+    assert again == first
+    assert {name: float(value) for name, value in told} == {
+        part["name"]: 0.5 if part["state"] == "degraded" else 1.0 for part in first
+    }
+
+
+@pytest.mark.parametrize("name", ["metrics", "stream"])
+async def test_a_part_that_failed_once_is_well_again(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for pause in ("MEASURE_S", "BEAT_S"):
+        monkeypatch.setattr(f"dre.server.live.{pause}", 0.05)
+    async with serve(folder) as served, served.http.ws_connect(f"{served.api}/stream"):
+        with monkeypatch.context() as patched:
+            if name == "metrics":
+                patched.setattr(served.live, "measured", None)
+            else:
+                patched.setattr(served.live, "pulse", None)
+            assert await seen(served, "down", name) == "internal"
+        assert await seen(served, "ok", name) is None
+        assert await served.get("/health") == {"status": "ok"}
+
+
+async def test_where_nothing_may_be_recorded_a_server_is_not_ready(tmp_path: Path) -> None:
+    async with copied(tmp_path) as served:
+        async with served.bare.get(f"{served.base}/readyz") as response:
+            assert (response.status, await response.json()) == (503, {"status": "degraded"})
+        async with served.bare.get(f"{served.base}/livez") as response:
+            assert response.status == 200
+
+
+@asynccontextmanager
+async def copied(tmp_path: Path) -> AsyncIterator[Served]:
+    """A server of a workspace that was copied: nothing may be recorded there."""
+    folder = make_workspace(tmp_path / "shop")
+    async with serve(folder) as original:
+        await original.append()
+    shutil.copytree(folder, tmp_path / "copy")
+    async with serve(tmp_path / "copy") as served:
+        yield served
 
 
 async def test_a_pipe_where_a_server_says_that_it_runs_is_named(folder: Path) -> None:
@@ -262,6 +315,31 @@ async def test_a_port_that_is_taken_is_said(folder: Path) -> None:
     assert "--port 0" in said
     assert "Traceback" not in said
     assert not (folder / ".dre" / "token").exists()
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70, "", "no.such.host.invalid"])
+async def test_a_host_that_is_none_is_said(folder: Path, host: str) -> None:
+    with pytest.raises(ServerRunning, match=f"--host {re.escape(host)}: "):
+        async with serve(folder, host=host):
+            pass
+
+
+@pytest.mark.parametrize(
+    "name", ["bad name", "http://x", "x/y", "", "a..b", "x:", "x:port", "[::1", "bücher.example", "me@x", "x\n", "*.x"]
+)
+async def test_a_name_by_which_nobody_could_ask_is_refused(folder: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=f"--name {re.escape(repr(name))} is no name: a host name is expected"):
+        async with serve(folder, names=["dre.example", name]):
+            pass
+
+
+@pytest.mark.parametrize("name", ["x", "Dre.Example", "my_host-1", "192.168.0.1", "[fe80::1]", "dre.example:8443"])
+async def test_a_name_by_which_somebody_can_ask_is_taken(folder: Path, name: str) -> None:
+    async with (
+        serve(folder, names=[name]) as served,
+        served.bare.get(f"{served.base}/livez", headers={"Host": name}) as response,
+    ):
+        assert response.status == 200
 
 
 async def test_a_second_dre_serve_says_where_the_first_is(served: Served) -> None:

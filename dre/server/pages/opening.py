@@ -39,7 +39,13 @@ def _opened(request: web.Request) -> web.Response:
     access = request.app[ACCESS]
     response = render(request, "opened.html", to="/")
     response.set_cookie(
-        access.cookie, access.new_session(), httponly=True, samesite="Strict", path="/", max_age=LONGEST_S
+        access.cookie,
+        access.new_session(),
+        httponly=True,
+        secure=access.is_encrypted(request),  # over plain http a browser would not keep one that is
+        samesite="Strict",
+        path="/",
+        max_age=LONGEST_S,
     )
     return response
 

@@ -1,13 +1,12 @@
 """The broadcast: whenever something is new, every session is moved on; the more there are, the more is joined."""
 
 import asyncio
-from collections.abc import Callable
 
 import structlog
 
 from dre.ports.event_store import EventStore
 from dre.server.stream.ring import Entry, Ring
-from dre.server.stream.session import SESSION_OVER, Joined, Session
+from dre.server.stream.session import Joined, Session
 
 LOG = structlog.get_logger("dre")
 _SHORTEST_GAP_S = 0.0005
@@ -40,15 +39,10 @@ class Broadcast:
         if (task := self._catching_up.pop(session, None)) is not None:
             task.cancel()
 
-    def pulse(self, is_alive: Callable[[str], bool]) -> None:
-        """
-        Now and then: tells each listener how far it is, also where nothing was for it, and ends those whose browser's
-        session is over.
-        """
+    def beat(self) -> None:
+        """Tells each listener how far it is, also where nothing was for it."""
         for session in (*self.sessions, *self._catching_up):
-            if session.principal.session is not None and not is_alive(session.principal.session):
-                session.link.cut(session.position, SESSION_OVER)
-            elif session.link.unsent() == 0 and session.link.is_open():
+            if session.link.unsent() == 0 and session.link.is_open():
                 session.link.beat(session.position)
 
     def say(self, entry: Entry) -> None:

@@ -84,12 +84,10 @@ class Ring:
         self._most_entries, self._most_bytes = most_entries, most_bytes
         self.first = self.size_bytes = 0
         self.position = self._first_position = -1
-        self.generation = 0
 
-    def begin(self, position: int, generation: int) -> None:
+    def begin(self, position: int) -> None:
         """Everything up to this position is history's to tell."""
         self.position = self._first_position = position
-        self.generation = generation
 
     @property
     def end(self) -> int:

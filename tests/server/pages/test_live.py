@@ -164,7 +164,7 @@ async def test_a_session_that_is_over_says_so_and_ends(visitor: Visitor, served:
     await expect(page.locator("#live")).to_have_text("live")
 
     await visitor.end_sessions()
-    served.served.app[LIVE].broadcast.pulse(lambda _: False)
+    served.served.app[LIVE].pulse()
 
     await expect(page.locator("#live")).to_contain_text("session over")
     visitor.forgive("401")
