@@ -168,13 +168,22 @@ def _only_one(path: str) -> Iterator[int]:
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise WorkspaceRefused(f"{path} is not a regular file", hint="find out who made it; remove it")
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ServerRunning(_other(fd), hint="use that one, or end it first") from None
+        _take(fd)
         yield fd
     finally:
         os.close(fd)
+
+
+def _take(fd: int) -> None:
+    """Who only looks whether a server lives holds the lock too, for a moment: so it is asked for more than once."""
+    for pause_s in (0.05, 0.2, 0.0):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(pause_s)
+        else:
+            return
+    raise ServerRunning(_other(fd), hint="use that one, or end it first")
 
 
 def _other(fd: int) -> str:

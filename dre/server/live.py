@@ -141,10 +141,6 @@ class Live:
                 while self.followed < size:
                     await self._moved.wait()
 
-    def has_followed(self, commits: object) -> bool:
-        """Whether the tables show everything up to there: what they say then is true for as long as nobody commits."""
-        return commits == self._followed_commits
-
     async def look(self) -> None:
         """How the workspace and the ledger are: they do not tell by themselves."""
         workspace = self._workspace

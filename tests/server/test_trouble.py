@@ -1,6 +1,7 @@
 """What goes wrong under a server: it is said by its name, nothing is answered that is not so, and reading goes on."""
 
 import asyncio
+import fcntl
 import json
 import os
 import re
@@ -504,6 +505,20 @@ async def test_a_proxy_with_tls_passes_on_the_name_that_it_is_asked_by(tmp_path:
                 place = {"Host": host} | ({"Origin": origin} if origin else {})
                 async with http.get(f"{base}/api/v1/config", headers={**shown, **place}) as response:
                     assert response.status == status, (host, origin)
+
+
+async def test_who_only_looks_whether_a_server_lives_keeps_none_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_workspace(tmp_path / "looked-at")
+    (folder / ".dre" / "serving").touch(0o600)
+    looking = os.open(folder / ".dre" / "serving", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr("dre.composition.serving.time.sleep", lambda _: os.close(looking))  # it has seen enough
+
+    async with serve(folder) as served:
+        monkeypatch.undo()
+        assert (await served.get("/health"))["status"]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - what is tried
