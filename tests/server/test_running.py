@@ -252,13 +252,13 @@ async def test_a_server_that_ends_while_it_hears_ends(folder: Path) -> None:
 def no_descriptor_left() -> Iterator[None]:
     """In this whole process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
     with contextlib.ExitStack() as taken:
+        taken.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, hard))
         with contextlib.suppress(OSError):
             while True:
                 taken.callback(os.close, os.open(os.devnull, os.O_RDONLY))
         yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def state_of(served: Served, name: str, state: str) -> str | None:
