@@ -19,6 +19,9 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe in a file's place must not hold us up
 _LOCKED = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DRAFT = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NOBODY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""Of the folder of a recording, or of its lock: nothing that a recorder has made is there."""
+_FOR_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EINTR)
 _VERSION, _VARIANT = 7, 2
 _READ_FROM = (NEEDLES, JOURNAL, OUTPUT, LATE_JOURNAL, LATE_OUTPUT)
 _TICK_NS = 1_000_000_000  # more than one of the clock that files are dated by
@@ -49,10 +52,8 @@ class Spools:
         """Whether somebody still records there, or may: the folder need not be one that can be trusted."""
         try:
             fd = os.open(os.path.join(str(id), ALIVE), _READ, dir_fd=self.fd)
-        except PermissionError:
-            return True
-        except OSError:
-            return False
+        except OSError as error:  # too many open files, say: nothing is known of it
+            return error.errno not in _NOBODY
         try:
             return _is_held(fd)
         finally:
@@ -106,11 +107,14 @@ class Spool:
         return True
 
     def open_file(self, name: str) -> int:
-        """For reading. Raises FileNotFoundError, and SpoolRefused for what the recorder would not have left."""
+        """
+        For reading. Raises FileNotFoundError, SpoolRefused for what the recorder would not have left, and OSError for
+        what may go better the next time.
+        """
         try:
             fd = os.open(name, _READ, dir_fd=self.fd)
         except OSError as error:
-            if error.errno == errno.ENOENT:
+            if error.errno == errno.ENOENT or error.errno in _FOR_NOW:
                 raise
             raise self.refused(f"cannot be opened ({error.strerror})", file=name) from None
         found = os.fstat(fd)

@@ -1,9 +1,12 @@
 """What is read from a spool is what the recorder wrote, or a part of it from the front; anything else is refused."""
 
+import errno
 import os
+import resource
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -13,6 +16,7 @@ from capture.recorded import JournalFile, Place
 from dre.capture.journal import read_late, read_recording, this_boot
 from dre.capture.recording import NothingRan, Recording
 from dre.capture.spool import Spools
+from dre.domain.ids import uuid7
 from dre.errors import SpoolRefused
 from dre.shim import journal as kinds
 from dre.shim.stream import ROOM
@@ -344,3 +348,28 @@ def test_late_output_is_read_by_the_same_rules(place: Place) -> None:
         read_late(opened)
     opened.close()
     home.close()
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_where_no_descriptor_is_left_nothing_is_known_of_a_recording(place: Place) -> None:
+    id = place.wrap("true")
+    home = Spools(str(place.spools))
+    spool = home.open(id)
+    assert spool is not None
+    with closing(spool), closing(home):
+        assert (home.is_alive(id), home.is_alive(uuid7(1))) == (False, False)
+        with no_descriptor_left(), pytest.raises(OSError) as refused:  # noqa: PT011 - its number is looked at below
+            alive = home.is_alive(id)
+            spool.open_file("journal")
+
+    assert alive  # as far as can be said
+    assert refused.value.errno == errno.EMFILE
