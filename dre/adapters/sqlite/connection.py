@@ -154,7 +154,6 @@ class Glance:
     def __init__(self, path: str) -> None:
         self._path = path
         self._connection: apsw.Connection | None = None
-        self._asking: apsw.Cursor | None = None
         self._failed = 0
 
     def version(self) -> int:
@@ -162,10 +161,9 @@ class Glance:
         if self._path == IN_MEMORY:
             return 0  # nobody else can reach it
         try:
-            if self._asking is None:
+            if self._connection is None:
                 self._connection = apsw.Connection(self._path, flags=apsw.SQLITE_OPEN_READONLY)
-                self._asking = self._connection.cursor()
-            return int(self._asking.execute("pragma data_version").get)
+            return int(self._connection.pragma("data_version"))
         except apsw.Error:
             self._failed -= 1
             return self._failed
