@@ -154,10 +154,25 @@ class Glance:
     def __init__(self, path: str) -> None:
         self._path = path
         self._connection: apsw.Connection | None = None
+        self._version: int | None = None
         self._failed = 0
 
     def version(self) -> int:
-        """Another number after each commit of another connection; where it cannot be read, another one each time."""
+        """
+        Another number after each commit of another connection; where it cannot be read, another one each time.
+
+        One glance for each turn of the event loop: whatever anybody learns after it (a request, an answer, the end of a
+        thread's work) reaches the loop behind `_forget`, and so is looked for anew.
+        """
+        if self._version is None:
+            self._version = self._look()
+            asyncio.get_running_loop().call_soon(self._forget)
+        return self._version
+
+    def _forget(self) -> None:
+        self._version = None
+
+    def _look(self) -> int:
         if self._path == IN_MEMORY:
             return 0  # nobody else can reach it
         try:

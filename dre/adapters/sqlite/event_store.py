@@ -101,7 +101,6 @@ class SQLiteEventStore:
         self._waiting = 0
         self._looking: asyncio.TimerHandle | None = None
         self._looked: int | None = None
-        self._glanced: int | None = None
 
     async def head(self) -> Head:
         commits = self.commits()  # before the look: what is committed during it makes it be looked at again
@@ -133,17 +132,7 @@ class SQLiteEventStore:
         return await self._database.run(lambda connection: _find(connection, ids))
 
     def commits(self) -> tuple[int, int]:
-        """
-        One glance for each turn of the event loop: whatever anybody learns after it (a request, an answer, the end of a
-        thread's work) reaches the loop behind `_forget`, and so is looked for anew.
-        """
-        if self._glanced is None:
-            self._glanced = self._glance.version()
-            asyncio.get_running_loop().call_soon(self._forget)
-        return self._glanced, self._appended
-
-    def _forget(self) -> None:
-        self._glanced = None
+        return self._glance.version(), self._appended
 
     async def changed(self, known: int, timeout_s: float) -> int:
         loop = asyncio.get_running_loop()
