@@ -107,20 +107,21 @@ async def keep(blobs: BlobStore, items: Sequence[Item]) -> tuple[list[Kept], lis
     """Each durable before anything speaks of it."""
     kept: list[Kept] = []
     reports: list[str] = []
-    stale: list[str] = []
+    changed: list[str] = []
     for item in items:
         source = item.metadata.get("source")
         try:
             blob = await blobs.put(_while_good(item))
         except _Stale:
-            stale.append(str(source))
+            changed.append(str(source))
             continue
         if source is not None:
             reports.append(str(source))
         kept.append(Kept(item, blob))
-    seen = [Observation("report", "seen", told) for told in sentences(reports, ", written in this run")]
-    late = sentences(stale, "changed while it was read: not used")
-    return kept, [*seen, *(Observation("report", "stale", told) for told in late)]
+    seen = sentences(reports, ", written in this run")
+    stale = sentences(changed, " changed while it was read: not used")
+    said = [Observation("report", "seen", told) for told in seen]
+    return kept, said + [Observation("report", "stale", told) for told in stale]
 
 
 class _Stale(Exception):

@@ -1,5 +1,6 @@
 """Recordings that were deleted before they could become history: what it has begun of them does not run for ever."""
 
+import asyncio
 import os
 from collections.abc import Sequence
 from uuid import UUID
@@ -16,19 +17,14 @@ _PROCESSES = "/proc"
 
 async def end_lost(spools: str, begun: Sequence[UUID], into: Into) -> list[UUID]:
     """
-    `begun`: operations that history may have begun and not ended. Those of this machine of which no recording is there,
-    and that nobody records any more, end as interrupted; answers which. A recorder whose spool was deleted writes it
+    `begun`: operations that history may have begun and not ended, and of which no recording is there. Those of this
+    machine that nobody records any more end as interrupted; answers which. A recorder whose spool was deleted writes it
     again in the end, so as long as one lives there is nothing to say. What another machine records is not seen here.
     """
-    lost = [id for id in begun if not _is_there(spools, id)]
-    recorded = _still_recorded(lost) if lost else set()
-    ended = []
-    for id in lost:
-        if id in recorded or _is_there(spools, id):  # or it was written again just now
-            continue
-        if await _began_here(id, into) and await end_unrecorded(id, into, DELETED):
-            ended.append(id)
-    return ended
+    lost = [id for id in begun if await _began_here(id, into)]
+    recorded = await asyncio.to_thread(_still_recorded, lost) if lost else set()
+    lost = [id for id in lost if id not in recorded and not _is_there(spools, id)]  # it may be written again by now
+    return [id for id in lost if await end_unrecorded(id, into, DELETED)]
 
 
 async def _began_here(id: UUID, into: Into) -> bool:

@@ -41,7 +41,7 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class _NotUsed(Exception):
-    """Why a file that looked like a report is not taken for one of this run: what follows its name in a sentence."""
+    """Why a file that looked like a report is not one of this run: what follows its name, as in `sentences`."""
 
     def __init__(self, why: str, *, stale: bool = False) -> None:
         super().__init__(why)
@@ -85,11 +85,13 @@ def find_reports(
 
 
 def sentences(names: Sequence[str], why: str) -> list[str]:
-    """The same of each: of a few one by one, of many in one sentence. `why` follows the name: `is older than ...`."""
+    """
+    The same of each report: of a few one by one, of many in one sentence. `why` is what follows a name, from the space
+    or the colon on: ` is older than the run: not used`.
+    """
     if len(names) <= _MOST_TOLD_APART:
-        return [name + (" " if why[0].isalpha() else "") + why for name in names]
-    many = f" are{why[2:]}" if why.startswith("is ") else why if not why[0].isalpha() else f" {why}"
-    return [f"{names[0]} and {len(names) - 1:,} more{many}"]
+        return [name + why for name in names]
+    return [f"{names[0]} and {len(names) - 1:,} more" + re.sub("^ is ", " are ", why)]
 
 
 def named_in(argv: Sequence[bytes]) -> Iterator[bytes]:
@@ -135,20 +137,20 @@ def _open(path: bytes, roots: Sequence[bytes], shown: bytes, run: Run) -> Report
 
 def _check(state: os.stat_result, run: Run) -> None:
     if not stat.S_ISREG(state.st_mode):
-        raise _NotUsed("is no regular file: not read")
+        raise _NotUsed(" is no regular file: not read")
     if state.st_size > LARGEST:
-        raise _NotUsed(f"is larger than {LARGEST >> 20} MiB: not read")
+        raise _NotUsed(f" is larger than {LARGEST >> 20} MiB: not read")
     if state.st_ctime_ns < run.began_ns - CLOCK_STEP_NS:
-        raise _NotUsed("is older than the run: not used", stale=True)
+        raise _NotUsed(" is older than the run: not used", stale=True)
     if state.st_ctime_ns > run.ended_ns + CLOCK_STEP_NS:
-        raise _NotUsed("changed after the run: not used", stale=True)
+        raise _NotUsed(" changed after the run: not used", stale=True)
 
 
 def _descend(path: bytes, roots: Sequence[bytes]) -> int:
     """Step by step from the root that holds it, so that no name on the way leads elsewhere."""
     root = next((root for root in roots if path.startswith(root.rstrip(b"/") + b"/")), None)
     if root is None:
-        raise _NotUsed("is outside of the work tree: not read")
+        raise _NotUsed(" is outside of the work tree: not read")
     *folders, name = path[len(root.rstrip(b"/")) + 1 :].split(b"/")
     at, step = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), name
     try:
@@ -160,7 +162,7 @@ def _descend(path: bytes, roots: Sequence[bytes]) -> int:
         return os.open(name, _READ, dir_fd=at)
     except OSError:
         if _is_link(step, at):
-            raise _NotUsed("is reached by a symbolic link: not read") from None
+            raise _NotUsed(" is reached by a symbolic link: not read") from None
         raise
     finally:
         os.close(at)

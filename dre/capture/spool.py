@@ -21,7 +21,8 @@ _LOCKED = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DRAFT = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NOBODY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 """Of the folder of a recording, or of its lock: nothing that a recorder has made is there."""
-_FOR_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EINTR)
+_FOR_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
+"""Of a file: it may well be there, and can be opened the next time."""
 _VERSION, _VARIANT = 7, 2
 _READ_FROM = (NEEDLES, JOURNAL, OUTPUT, LATE_JOURNAL, LATE_OUTPUT)
 _TICK_NS = 1_000_000_000  # more than one of the clock that files are dated by

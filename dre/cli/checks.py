@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, closing, suppress
 from typing import Literal
 from urllib.parse import urlsplit
@@ -53,7 +53,7 @@ _STATES: Mapping[str, Literal["ok", "note", "FAIL"]] = {"ok": "ok", "degraded": 
 
 
 async def examine(asked: Asked) -> list[Finding]:
-    found = [*_configuration(asked), *_state(), *await _git(asked), *_room(asked)]
+    found = [*_configuration(asked), *_state(), *await _git(asked), *_room(asked), *_tracing()]
     quiet = Asked(asked.directory, asked.now_ms)
     quiet.quiet = True  # what it would say beside the answer is the answer here
     try:
@@ -272,6 +272,25 @@ def _room(asked: Asked) -> list[Finding]:
     if free < _NO_ROOM:
         return [Finding("FAIL", "disk", f"{words.size(free)} free", "make room: recordings are cut off")]
     return [Finding("note" if free < _LITTLE_ROOM else "ok", "disk", f"{words.size(free)} free")]
+
+
+def _tracing() -> Iterator[Finding]:
+    """No tracer exists yet; what this machine would allow one is worth knowing."""
+    ptrace = _first_line("/proc/sys/kernel/yama/ptrace_scope") in ("", "0", "1")
+    seccomp = os.path.exists("/proc/sys/kernel/seccomp/actions_avail")
+    allowed = ", ".join(
+        f"{name} {'allowed' if granted else 'not allowed'}"
+        for name, granted in (("ptrace", ptrace), ("seccomp", seccomp))
+    )
+    yield Finding("note", "tracing", f"not attempted; {allowed}")
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.readline().strip()
+    except OSError:
+        return ""
 
 
 def _altered(position: int | None, detail: str) -> Finding:

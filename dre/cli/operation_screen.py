@@ -71,10 +71,11 @@ def _say_output(screen: Screen, output: Sequence[str]) -> None:
 
 def _items(evidence: Sequence[Item]) -> list[str]:
     """A run of many test suites has a report of each: of these a few."""
-    reports = [item for item in evidence if item.kind == telling.REPORT_KIND]
-    left_out = reports[_SHOWN_REPORTS:]
-    shown = [_item(item) for item in evidence if item not in left_out]
-    return [*shown, f"and {len(left_out):,} more reports (--json)"] if left_out else shown
+    reports = [_item(item) for item in evidence if item.kind == telling.REPORT_KIND]
+    if len(reports) <= _SHOWN_REPORTS:
+        return [_item(item) for item in evidence]
+    others = [_item(item) for item in evidence if item.kind != telling.REPORT_KIND]
+    return [*others, *reports[:_SHOWN_REPORTS], f"and {len(reports) - _SHOWN_REPORTS:,} more reports (--json)"]
 
 
 def _item(item: Item) -> str:

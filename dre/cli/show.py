@@ -21,6 +21,8 @@ from dre.errors import BlobAltered, BlobMissing, NotFound, UsageError
 from dre.projections.operation_detail import Item, OperationDetail, read_operation
 from dre.verification import intact
 
+_NAMED_AT_MOST = 20
+
 
 @a_command(
     "show",
@@ -101,8 +103,9 @@ def _named(detail: OperationDetail, name: str) -> Item:
     listed = {telling.item_name(item): item for item in detail.evidence}
     found = own.get(name) or listed.get(name)
     if found is None:
-        names = ", ".join(listed) or "none at all"
-        raise NotFound(f'there is no evidence "{name}" of {detail.short}', hint=f"there is {names}")
+        shown = ", ".join(list(listed)[:_NAMED_AT_MOST]) or "none at all"
+        more = f" and {len(listed) - _NAMED_AT_MOST:,} more (--json)" * (len(listed) > _NAMED_AT_MOST)
+        raise NotFound(f'there is no evidence "{name}" of {detail.short}', hint=f"there is {shown}{more}")
     if found.erased:
         raise NotFound(f"{name} of {detail.short} was erased: only its entry is left")
     return found

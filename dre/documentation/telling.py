@@ -11,11 +11,11 @@ from dre.projections.operations import RUNNING
 
 ASSURANCE = "local: the same user could rewrite all of it"
 INTACT: Mapping[str, str] = {
-    "none": "intact",
-    "examined": "intact with their evidence",
-    "not examined": "intact, their evidence not read again (dre verify)",
+    "none": "chain intact",
+    "examined": "chain intact · evidence intact",
+    "not examined": "chain intact · evidence not read again (dre verify)",
 }
-"""How an operation's events stand, by whether its evidence was examined too."""
+"""How an operation stands in the record, by whether its evidence was examined beside its events."""
 
 _HEARD = "as it arrives, recorded when the command has ended"
 _WAYS: Mapping[str, str] = {
@@ -79,11 +79,9 @@ def seen(detail: OperationDetail) -> list[str]:
 
 
 def _no_output(detail: OperationDetail) -> str:
-    """Of one descriptor alone where the other was not heard."""
-    unheard = any(one.subject == "output" and one.state == "not observed" for one in detail.observations)
-    said = next((one.detail for one in detail.observations if one.subject == "output" and one.state == "seen"), "")
-    heard = said.removeprefix("nothing was written to ")
-    return f"nothing on {heard}" if unheard and heard != said else "no output"
+    """Where one descriptor was not heard, of which the other is it is said."""
+    said = {one.state: one.detail for one in detail.observations if one.subject == "output"}
+    return (said.get("seen") if "not observed" in said else None) or "no output"
 
 
 def not_seen(detail: OperationDetail) -> tuple[list[str], list[str]]:

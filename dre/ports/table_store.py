@@ -99,7 +99,7 @@ class TableStore(Protocol):
 
     def commits(self) -> object:
         """
-        Equal to what it was as long as nobody, of this process or another, has written. Costs microseconds, so that
-        what was read may be kept for as long as it stands there.
+        Equal to what it was as long as nobody has written: known at once of this process, within a moment of another.
+        Costs next to nothing, so that what was read may be kept for as long as it stands there.
         """
         ...

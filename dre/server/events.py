@@ -18,7 +18,7 @@ from dre.projections.history import Shown, encoded
 from dre.server import answers, paging
 from dre.server.access import PRINCIPAL, may_see
 from dre.server.incoming import parameters, shown
-from dre.server.kept import KEPT, written
+from dre.server.kept import KEPT
 from dre.server.live import LIVE
 from dre.server.paging import Cursor, Limit, Moment, Page, Position
 from dre.server.routes import Route, api
@@ -51,7 +51,8 @@ class After(msgspec.Struct, frozen=True):
 
 
 async def list_events(request: web.Request) -> web.Response:
-    kept, before = request.app[KEPT], written(request)
+    kept = request.app[KEPT]
+    before = kept.versions()
     asked = (list_events, request.rel_url.raw_query_string, request[PRINCIPAL].projects)
     found = kept.get(asked, before)
     if found is None:

@@ -1,6 +1,6 @@
 """The gateway: every request passes here, is allowed or refused, and what goes wrong becomes a problem."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 
 import aiohttp.http_parser
 import structlog
@@ -22,12 +22,12 @@ from dre.server import (
     server_sent,
     verification,
 )
-from dre.server.access import ACCESS, PRINCIPAL, Access, Relation
+from dre.server.access import ACCESS, PRINCIPAL, Access
 from dre.server.health import COUNTED, Counted
 from dre.server.incoming import ARRIVING, LARGEST_BODY, Arriving, no_parameters
 from dre.server.kept import KEPT, Kept
 from dre.server.live import LIVE, Live
-from dre.server.routes import PREFIX, Media, Route, api
+from dre.server.routes import PREFIX, Handler, Media, Route, api
 from dre.server.workspace import WORKSPACE, Workspace
 
 LOG = structlog.get_logger("dre")
@@ -57,36 +57,26 @@ ROUTES: tuple[Route, ...] = (
     *absent.ROUTES,
 )
 """Everything under `/api/v1`, and the probes. The pages have their own table."""
-_WITHOUT_QUERY = frozenset(route.handler for route in ROUTES if route.takes is None)
-
-
-class Rules:
-    """Who may use what, by the function that does it. What has no entry is the owner's alone."""
-
-    def __init__(self, routes: Sequence[Route]) -> None:
-        self._relations: dict[object, Relation] = {route.handler: route.relation for route in routes}
-
-    def relation(self, handler: object) -> Relation:
-        return self._relations.get(handler, "owner")
-
+_WHATEVER = r"/{whatever:[\s\S]*}"
 
 SEEN: web.AppKey[set[object]] = web.AppKey("seen", set)
 """Connections that have asked something. Whoever watches connections takes out those that are gone."""
-RULES: web.AppKey[Rules] = web.AppKey("rules", Rules)
 
 
 def build_app(workspace: Workspace, access: Access) -> web.Application:
     """The application over this workspace. Raises RuntimeError where aiohttp has no C parser."""
     _check_parser()
-    app = web.Application(middlewares=[gateway], client_max_size=LARGEST_BODY)
-    app[WORKSPACE], app[ACCESS] = workspace, access
-    app[LIVE], app[KEPT], app[COUNTED], app[ARRIVING] = Live(workspace, access), Kept(), Counted(), Arriving()
-    routes = (*ROUTES, *pages.ROUTES)
-    app[RULES], app[SEEN] = Rules(routes), set()
-    for route in routes:
-        app.router.add_route(route.method, route.path, route.handler)
+    app = web.Application(client_max_size=LARGEST_BODY)
+    app[WORKSPACE], app[ACCESS], app[SEEN], app[COUNTED] = workspace, access, set(), Counted()
+    app[LIVE], app[ARRIVING] = Live(workspace, access), Arriving()
+    app[KEPT] = Kept(lambda: (workspace.store.commits(), workspace.tables.commits()))
+    gateway = Gateway(access, app[SEEN], app[COUNTED])
+    for route in (*ROUTES, *pages.ROUTES):
+        handler = gateway.before(route)
+        app.router.add_route(route.method, route.path, handler)
         if route.method == "GET" and route is not STREAM:
-            app.router.add_route("HEAD", route.path, route.handler)
+            app.router.add_route("HEAD", route.path, handler)
+    app.router.add_route("*", _WHATEVER, gateway.before(Route("*", "", _nothing, "owner", "", {})))
     pages.set_up(app)
     app[openapi.DOCUMENT] = openapi.document(ROUTES)
     app.on_response_prepare.append(_add_headers)
@@ -95,43 +85,64 @@ def build_app(workspace: Workspace, access: Access) -> web.Application:
     return app
 
 
-@web.middleware
-async def gateway(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    app = request.app
-    app[SEEN].add(request.protocol)
-    try:
-        access = app[ACCESS]
-        access.check_place(request)
-        if app[RULES].relation(request.match_info.handler) == "owner":
-            request[PRINCIPAL] = access.principal(request)
-        if request.match_info.handler in _WITHOUT_QUERY:
-            no_parameters(request)
-        response = await handler(request)
-    except (DREError, web.HTTPException) as error:
-        response = _refusal(request, error)
-    except ConnectionError:
-        raise  # whoever asked has gone, and was not answered
-    except Exception as error:
-        LOG.exception("request_failed", method=request.method, path=_logged(request.path))
-        response = _refusal(request, error)
-    _count(request, response.status)
-    return response
+class Gateway:
+    """
+    What stands before every handler, and where there is none. No middleware of the library's: that costs each request
+    as much again as all that is looked at here.
+    """
+
+    def __init__(self, access: Access, seen: set[object], counted: Counted) -> None:
+        self._access, self._seen, self._counted = access, seen, counted
+
+    def before(self, route: Route) -> Handler:
+        """The route's handler, for who may ask and for what can be asked."""
+        access, seen, handler = self._access, self._seen, route.handler
+        is_owners, takes_no_query = route.relation == "owner", route in ROUTES and route.takes is None
+
+        async def passed(request: web.Request) -> web.StreamResponse:
+            seen.add(request.protocol)
+            try:
+                access.check_place(request)
+                if is_owners:
+                    request[PRINCIPAL] = access.principal(request)
+                if takes_no_query:
+                    no_parameters(request)
+                response = await handler(request)
+            except (DREError, web.HTTPException) as error:
+                response = _refusal(request, error)
+            except ConnectionError:
+                raise  # whoever asked has gone, and was not answered
+            except Exception as error:
+                LOG.exception("request_failed", method=request.method, path=_logged(request.path))
+                response = _refusal(request, error)
+            self._count(route, request, response.status)
+            return response
+
+        return passed
+
+    def _count(self, route: Route, request: web.Request, status: int) -> None:
+        self._counted.requests[request.method, route.path, status] += 1
+        if status >= 500 or status in (401, 403, 421) or request.method not in _READING:
+            path = _logged(request.path)
+            LOG.info("request", method=request.method, path=path, status=status, address=request.remote)
+
+
+async def _nothing(request: web.Request) -> web.StreamResponse:
+    """No such address, or none that takes this method: then it is said which ones it takes (RFC 9110, 15.5.6)."""
+    allowed: set[str] = set()
+    for resource in request.app.router.resources():
+        _, methods = await resource.resolve(request)
+        allowed |= methods
+    allowed.discard("*")  # of this very route
+    if allowed:
+        raise web.HTTPMethodNotAllowed(request.method, allowed)
+    raise web.HTTPNotFound
 
 
 def _refusal(request: web.Request, error: Exception) -> web.Response:
     if request.path.startswith((PREFIX, "/livez", "/readyz")):
         return problems.response(error)
     return pages.refusal(request, error)
-
-
-def _count(request: web.Request, status: int) -> None:
-    resource = request.match_info.route.resource
-    request.app[COUNTED].requests[(request.method, resource.canonical if resource else "", status)] += 1
-    if status >= 500 or status in (401, 403, 421) or request.method not in _READING:
-        path = _logged(request.path)
-        LOG.info("request", method=request.method, path=path, status=status, address=request.remote)
 
 
 def _logged(path: str) -> str:

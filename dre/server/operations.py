@@ -12,7 +12,7 @@ from dre.projections.operation_detail import Item, OperationDetail, read_operati
 from dre.projections.operations import Asked, OperationRow, OperationSummary, newest, summary
 from dre.server import answers, paging
 from dre.server.incoming import parameters, shown, uuid_in_path
-from dre.server.kept import KEPT, written
+from dre.server.kept import KEPT
 from dre.server.live import LIVE
 from dre.server.paging import Cursor, Limit, Moment, Page
 from dre.server.routes import Route, api
@@ -60,7 +60,8 @@ async def list_operations(request: web.Request) -> web.Response:
 
 
 async def one_operation(request: web.Request) -> web.Response:
-    kept, before = request.app[KEPT], written(request)
+    kept = request.app[KEPT]
+    before = kept.versions()
     asked = (one_operation, request.match_info["id"])
     found = kept.get(asked, before)
     if found is None:

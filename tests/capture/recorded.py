@@ -25,6 +25,7 @@ from dre.shim.journal import encode, frames, named, pairs
 Fact = TypeVar("Fact", bound=DomainEvent)
 DRE = os.path.join(os.path.dirname(sys.executable), "dre")
 PROGRAM = Path(__file__).parent / "programs" / "ingest.py"
+WAITING = "while ! [ -e go ]; do sleep .02; done; echo done"
 PATIENCE_S = 60.0
 
 
@@ -88,6 +89,13 @@ class History:
 
     async def take(self, place: Place, rules: Rules | None = None) -> list[Ingested]:
         return await ingest_pending(str(place.spools), self.into, rules or Rules())
+
+    async def begun(self, place: Place) -> Path:
+        """The recording of a command that waits (`WAITING`), and that history knows to run."""
+        until(lambda: place.ids() and (place.spool() / "journal").exists(), "the journal")
+        until(lambda: len(JournalFile(place.spool() / "journal").frames) >= 3, "the tree before")
+        assert states(await self.take(place)) == ["running"]
+        return place.spool()
 
     async def facts(self, id: UUID) -> list[DomainEvent]:
         known = await read_stream(self.into.store, stream_name("default", "operation", id))

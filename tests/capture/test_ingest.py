@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from capture.recorded import History, JournalFile, Place, in_bash, states, until
+from capture.recorded import WAITING, History, JournalFile, Place, in_bash, states, until
 
 from dre.capture.ingest import Rules
 from dre.domain.events import Bytes, text
@@ -285,26 +285,15 @@ async def test_refused_spools_stay_and_keep_no_other_waiting(repository: Place, 
     assert repository.ids() == [bad]
 
 
-WAITING = "while ! [ -e go ]; do sleep .02; done; echo done"
-
-
 def spoil(spool: Path) -> None:
     (spool / "needles").write_bytes(b"\x20\0\0\0short")
-
-
-async def begun(repository: Place, history: History) -> Path:
-    """The recording of a command that waits for `go`, and that history knows to run."""
-    until(lambda: repository.ids() and (repository.spool() / "journal").exists(), "the journal")
-    until(lambda: len(JournalFile(repository.spool() / "journal").frames) >= 3, "the tree before")
-    assert states(await history.take(repository)) == ["running"]
-    return repository.spool()
 
 
 async def test_what_history_has_begun_does_not_run_for_ever_because_its_recording_was_spoiled(
     repository: Place, history: History
 ) -> None:
     with repository.start("sh", "-c", WAITING) as process:
-        spool = await begun(repository, history)
+        spool = await history.begun(repository)
         spoil(spool)
         assert states(await history.take(repository)) == ["refused"]
         [id] = repository.ids()
@@ -327,7 +316,7 @@ async def test_what_history_has_begun_ends_there_also_where_its_recording_cannot
     what: str, repository: Place, history: History
 ) -> None:
     with repository.start("sh", "-c", WAITING) as process:
-        spool = await begun(repository, history)
+        spool = await history.begun(repository)
         spool.chmod(0o755)
         assert states(await history.take(repository)) == ["refused"]
         assert [type(fact) for fact in await history.facts(UUID(spool.name))] == [OperationStarted]
@@ -346,7 +335,7 @@ async def test_a_recording_that_was_refused_and_mended_keeps_its_evidence_and_st
     repository: Place, history: History
 ) -> None:
     with repository.start("sh", "-c", WAITING) as process:
-        spool = await begun(repository, history)
+        spool = await history.begun(repository)
         (repository.top / "go").touch()
         process.communicate()
     id = UUID(spool.name)

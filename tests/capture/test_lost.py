@@ -7,26 +7,21 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from capture.recorded import History, JournalFile, Place, until
+from capture.recorded import WAITING, History, Place, states
 
 from dre.capture.lost import end_lost
 from dre.domain.evidence import EvidenceComplete
 from dre.domain.ids import uuid7
 from dre.domain.operation import OperationInterrupted, OperationStarted
 
-WAITING = "while ! [ -e go ]; do sleep .02; done; echo done"
 
-
-async def begun(repository: Place, history: History) -> UUID:
-    """A command that waits for `go`, and that history knows to run."""
-    until(lambda: repository.ids() and (repository.spool() / "journal").exists(), "the journal")
-    until(lambda: len(JournalFile(repository.spool() / "journal").frames) >= 3, "the tree before")
-    assert [one.state for one in await history.take(repository)] == ["running"]
-    return UUID(repository.spool().name)
-
-
-def deleted(repository: Place) -> None:
-    shutil.rmtree(repository.spool())
+async def ended_and_deleted(repository: Place, history: History) -> UUID:
+    with repository.start("sh", "-c", WAITING) as process:
+        id = UUID((await history.begun(repository)).name)
+        (repository.top / "go").touch()
+        process.communicate()
+    shutil.rmtree(repository.quiet(id))
+    return id
 
 
 async def kinds(history: History, id: UUID) -> list[type]:
@@ -36,12 +31,7 @@ async def kinds(history: History, id: UUID) -> list[type]:
 async def test_what_was_deleted_before_it_was_recorded_does_not_run_for_ever(
     repository: Place, history: History
 ) -> None:
-    with repository.start("sh", "-c", WAITING) as process:
-        id = await begun(repository, history)
-        (repository.top / "go").touch()
-        process.communicate()
-    repository.quiet(id)
-    deleted(repository)
+    id = await ended_and_deleted(repository, history)
     assert await history.take(repository) == []  # nobody knows of it any more
     assert await kinds(history, id) == [OperationStarted]
 
@@ -55,13 +45,12 @@ async def test_what_was_deleted_before_it_was_recorded_does_not_run_for_ever(
 
 async def test_also_where_its_recorder_was_killed(repository: Place, history: History) -> None:
     with repository.start("sh", "-c", WAITING) as process:
-        id = await begun(repository, history)
+        spool = await history.begun(repository)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        repository.quiet(id)
-        deleted(repository)
+        shutil.rmtree(repository.quiet(UUID(spool.name)))
 
-        assert await end_lost(str(repository.spools), [id], history.into) == [id]
+        assert await end_lost(str(repository.spools), [UUID(spool.name)], history.into) == [UUID(spool.name)]
 
         (repository.top / "go").touch()
 
@@ -70,8 +59,9 @@ async def test_while_it_is_still_recorded_it_runs_and_what_its_recorder_writes_a
     repository: Place, history: History
 ) -> None:
     with repository.start("sh", "-c", WAITING) as process:
-        id = await begun(repository, history)
-        deleted(repository)
+        spool = await history.begun(repository)
+        id = UUID(spool.name)
+        shutil.rmtree(spool)
 
         assert await end_lost(str(repository.spools), [id], history.into) == []
 
@@ -79,7 +69,7 @@ async def test_while_it_is_still_recorded_it_runs_and_what_its_recorder_writes_a
         process.communicate()
     repository.quiet(id)
     assert await end_lost(str(repository.spools), [id], history.into) == []  # it is there again
-    assert [one.state for one in await history.take(repository)] == ["recorded"]
+    assert states(await history.take(repository)) == ["recorded"]
     interrupted = await history.one(id, OperationInterrupted)
     assert "written again" in interrupted.reason
     assert interrupted.exit_code == 0
@@ -89,7 +79,7 @@ async def test_what_has_ended_in_history_or_never_began_there_is_left_alone(
     repository: Place, history: History
 ) -> None:
     id, unknown = repository.wrap("true"), uuid7(1)
-    assert [one.state for one in await history.take(repository)] == ["recorded"]
+    assert states(await history.take(repository)) == ["recorded"]
     shutil.rmtree(repository.spools / str(id), ignore_errors=True)
     before = await history.facts(id)
     assert isinstance(before[-1], EvidenceComplete)
@@ -103,12 +93,7 @@ async def test_what_has_ended_in_history_or_never_began_there_is_left_alone(
 async def test_what_another_machine_records_is_not_looked_for_here(
     repository: Place, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with repository.start("sh", "-c", WAITING) as process:
-        id = await begun(repository, history)
-        (repository.top / "go").touch()
-        process.communicate()
-    repository.quiet(id)
-    deleted(repository)
+    id = await ended_and_deleted(repository, history)
     here = os.uname()
     monkeypatch.setattr("os.uname", lambda: os.uname_result((here.sysname, "elsewhere", *here[2:])))
 
@@ -117,12 +102,7 @@ async def test_what_another_machine_records_is_not_looked_for_here(
 
 
 async def test_a_spool_of_any_shape_is_there(repository: Place, history: History, tmp_path: Path) -> None:
-    with repository.start("sh", "-c", WAITING) as process:
-        id = await begun(repository, history)
-        (repository.top / "go").touch()
-        process.communicate()
-    spool = repository.quiet(id)
-    deleted(repository)
-    spool.symlink_to(tmp_path / "nowhere")
+    id = await ended_and_deleted(repository, history)
+    (repository.spools / str(id)).symlink_to(tmp_path / "nowhere")
 
     assert await end_lost(str(repository.spools), [id], history.into) == []

@@ -236,7 +236,7 @@ def test_a_healthy_workspace_makes_a_content_doctor(shop: Shop) -> None:
     answer = shop.dre("doctor")
     assert answer.status == 0, answer.out
     found = findings(shop)
-    assert {what: state for what, (state, _) in found.items() if state != "ok"} == {}
+    assert {what: state for what, (state, _) in found.items() if state != "ok"} == {"tracing": "note"}
     assert found["history"][1].startswith("verified 11 of 11")
     assert "blobs there, as long as recorded; not read again (dre ledger verify)" in found["evidence"][1]
     assert shop.dre("doctor", "--quiet").out == ""

@@ -70,8 +70,15 @@ async def test_two_tokens_are_none(served: Served) -> None:
 
 async def test_who_may_not_ask_does_not_learn_which_routes_exist(served: Served) -> None:
     for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "HEAD"):
-        for path in ("/api/v1/config", "/api/v1/nothing", "/api/v1/operations/wrap", "/api/v2", "/nothing/at/all"):
-            async with served.bare.request(method, served.base + path) as response:
+        for path in (
+            "/api/v1/config",
+            "/api/v1/nothing",
+            "/api/v1/operations/wrap",
+            "/api/v2",
+            "/nothing/at/all",
+            "/two%0d%0alines",
+        ):
+            async with served.bare.request(method, URL(served.base + path, encoded=True)) as response:
                 assert response.status == 401
                 assert "Allow" not in response.headers
                 assert response.headers["WWW-Authenticate"] == 'Bearer realm="dre"'
@@ -91,6 +98,15 @@ async def test_who_may_ask_learns_what_a_route_takes(served: Served) -> None:
             assert response.content_type == "application/problem+json"
             assert (await response.json())["code"] == {404: "no_such_route", 405: "method_not_allowed"}[status]
             assert ("Allow" in response.headers) == (status == 405)
+
+
+async def test_what_is_no_path_leads_nowhere(served: Served) -> None:
+    for line in (b"OPTIONS * HTTP/1.1", b"CONNECT 127.0.0.1:1 HTTP/1.1"):
+        shown = b"Host: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n" % (served.port, served.token.encode())
+        answer = await served.raw(line + b"\r\n" + shown + b"Connection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        assert b"\r\nServer: dre\r\n" in answer
+        assert b"Allow" not in answer
 
 
 async def test_the_open_routes_tell_the_state_and_nothing_else(served: Served) -> None:

@@ -4,7 +4,7 @@ from dre.server.kept import Kept
 
 
 def test_an_answer_is_kept_until_somebody_commits() -> None:
-    kept = Kept()
+    kept = Kept(lambda: 1)
     kept.get("a", 1)
 
     answer = kept.put("a", 1, b"{}")
@@ -15,7 +15,7 @@ def test_an_answer_is_kept_until_somebody_commits() -> None:
 
 
 def test_an_answer_that_was_made_while_somebody_committed_is_not_kept() -> None:
-    kept = Kept()
+    kept = Kept(lambda: 1)
     kept.get("a", 1)
     kept.get("b", 2)
 
@@ -25,7 +25,7 @@ def test_an_answer_that_was_made_while_somebody_committed_is_not_kept() -> None:
 
 
 def test_answers_are_bounded_by_count_and_by_size() -> None:
-    kept = Kept()
+    kept = Kept(lambda: 1)
     kept.get(0, 1)
     for number in range(3000):
         kept.put(number, 1, b"x")

@@ -27,7 +27,7 @@ _LONGEST_BODY = 4000
 _CHANGES = msgspec.json.Decoder(Changes)
 
 
-class Printed(msgspec.Struct, frozen=True):
+class OutputSoFar(msgspec.Struct, frozen=True):
     """`is_cut`: there was more before these lines. `told`: how many bytes of each output have been told so far."""
 
     lines: Sequence[str]
@@ -111,11 +111,11 @@ async def _output(workspace: Workspace, detail: OperationDetail) -> Window | Non
     return await last_lines(workspace.blobs, found[0]) if found else None
 
 
-def _arriving(request: web.Request, detail: OperationDetail) -> Printed:
+def _arriving(request: web.Request, detail: OperationDetail) -> OutputSoFar:
     """What a running command has printed so far; the script on the page goes on from there."""
     so_far = request.app[LIVE].hearing.so_far(detail.id)
     lines = safe_lines(so_far.text.encode())
-    return Printed(lines, len(so_far.text) >= KEPT_TEXT, so_far.told)
+    return OutputSoFar(lines, len(so_far.text) >= KEPT_TEXT, so_far.told)
 
 
 async def _changed(workspace: Workspace, detail: OperationDetail) -> Changed | None:

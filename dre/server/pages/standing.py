@@ -9,7 +9,7 @@ from dre.server.live import LIVE, Live
 from dre.server.workspace import WORKSPACE, Workspace
 
 
-class Stood(msgspec.Struct, frozen=True):
+class PageState(msgspec.Struct, frozen=True):
     """
     `workspace`: its name, for titles. `position`: of the newest event, -1 where there is none. `notes`: what a reader
     should know of the workspace as it is now, such as that nothing is recorded.
@@ -21,12 +21,12 @@ class Stood(msgspec.Struct, frozen=True):
     notes: Sequence[str]
 
 
-async def standing(request: web.Request) -> Stood:
+async def standing(request: web.Request) -> PageState:
     """Asked before anything else of a page is read; the tables show at least this much afterwards."""
     workspace, live = request.app[WORKSPACE], request.app[LIVE]
     head = await workspace.store.head()
     await live.settled()
-    return Stood(workspace.name, head.size - 1, head.generation, _notes(workspace, live))
+    return PageState(workspace.name, head.size - 1, head.generation, _notes(workspace, live))
 
 
 def _notes(workspace: Workspace, live: Live) -> list[str]:
