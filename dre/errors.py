@@ -212,6 +212,10 @@ class Conflict(RequestRefused):
     code = "conflict"
 
 
+class PreconditionFailed(RequestRefused):
+    code = "precondition_failed"
+
+
 class NotBuilt(RequestRefused):
     code = "not_built"
     exit_status = 3

@@ -315,6 +315,11 @@ def _refuse_in_workspace(where: str, name: str) -> None:
 def _refuse_unknown(path: str, lines: Mapping[str, int], name: str) -> None:
     import difflib  # noqa: PLC0415 - 3 ms, for who mistyped
 
+    if name in KEYS:  # as one key of the whole document, where a section was to come
+        section, _, field = name.partition(".")
+        raise ConfigurationError(
+            f"{path} line {lines.get(name, 1)}: {name} is not one key here", hint=f'"{section}": {{"{field}": ...}}'
+        )
     known = KEYS if "." in name else dict.fromkeys(key.partition(".")[0] for key in KEYS)
     close = difflib.get_close_matches(name, known, 1)
     raise ConfigurationError(

@@ -36,6 +36,12 @@ class Chain:
         leaf = self._checked(event) if isinstance(event, Proved) else None
         self.position, self.leaf = event.position, leaf
 
+    def pick(self, event: Event) -> None:
+        """Of a filtered history, where gaps are as it should be. Raises ChainBroken for one that does not go on."""
+        if event.position <= self.position:
+            raise broken(event.position, f"came behind event {self.position}")
+        self.pass_over(event.position)
+
     def pass_over(self, position: int) -> None:
         """Up to there nothing was for us."""
         self.position, self.leaf = position, None

@@ -112,8 +112,8 @@ class Client:
     ) -> AsyncGenerator[Event, None]:
         """
         History up to now, oldest first. Without `filters` (`stream`, `type`, `actor`, `since`, `until`) nothing may be
-        missing; with `proofs`, which go without filters only, each event is checked and linked to the one before, the
-        first of them to `leaf`.
+        missing; with them positions must grow. With `proofs`, which go without filters only, each event is checked and
+        linked to the one before, the first of them to `leaf`.
 
         Raises ChainBroken, and RequestRefused for proofs with filters: they would prove nothing.
         """
@@ -125,12 +125,12 @@ class Client:
             )
         kind = Page[Proved] if proofs else Page[Event]
         chain, cursor = Chain(after, leaf), None
+        check = chain.pick if filters else chain.follow
         while True:
             asked = {"after": after, "limit": PAGE, "proofs": "true" if proofs else None, "cursor": cursor, **filters}
             page: Page[Any] = await self._get("/events", kind, asked)
             for event in page.items:
-                if not filters:
-                    chain.follow(event)
+                check(event)
                 yield event
             if page.next is None:
                 return

@@ -180,10 +180,8 @@ class Following:
         event = answers.decode(base, message, Proved if self._wanted.proofs else Event)
         if self._wanted.is_whole:
             chain.follow(event)
-        elif event.position > chain.position:
-            chain.pass_over(event.position)
         else:
-            raise broken(event.position, f"came behind event {chain.position}")
+            chain.pick(event)
         return event
 
     def _is_told(self, chain: Chain, position: int) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Literal
 from uuid import UUID
 
@@ -53,7 +53,9 @@ class WorkspaceConfiguring:
     def validate(self, document: bytes) -> None:
         read_document(_THE_BODY, document, "workspace")
 
-    async def replace(self, document: bytes, door: Door, idempotency_key: str | None) -> None:
+    async def replace(
+        self, document: bytes, door: Door, idempotency_key: str | None, expect: Callable[[], None]
+    ) -> None:
         values = read_document(_THE_BODY, document, "workspace")
         engine = self._engine
         if engine.blocked is not None:
@@ -64,6 +66,8 @@ class WorkspaceConfiguring:
             standing = await self._asked_before(door, idempotency_key)
             if standing == "overtaken":
                 return
+            if standing == "never":
+                expect()
             changes = [] if standing == "newest" else self._changes(values)
             with config_file.replaced(engine.dot_dre.path, json.loads(document)):
                 await self._record(changes, door, idempotency_key)

@@ -1,10 +1,13 @@
 """What goes out: JSON with a tag, so that whoever has it already is told so and nothing more."""
 
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 from aiohttp import web
+
+from dre.errors import PreconditionFailed
 
 HEADERS = {
     "Server": "dre",
@@ -45,8 +48,20 @@ def tag_of(body: bytes) -> str:
 
 def is_known(request: web.BaseRequest, tag: str) -> bool:
     """RFC 9110, 13.1.2: whether the asker holds this already. What changed something was never held."""
-    shown = request.headers.get("If-None-Match")
-    if shown is None or request.method not in ("GET", "HEAD"):
+    if "If-None-Match" not in request.headers or request.method not in ("GET", "HEAD"):
         return False
-    known = ",".join(request.headers.getall("If-None-Match")).split(",")
-    return shown.strip() == "*" or tag in [one.strip().removeprefix("W/") for one in known]
+    known = _tags(request, "If-None-Match")
+    return known == ["*"] or tag in [one.removeprefix("W/") for one in known]
+
+
+def refuse_if_changed(request: web.BaseRequest, standing: Callable[[], Any]) -> None:
+    """RFC 9110, 13.1.1. Raises PreconditionFailed where what stands is not what the asker holds any more."""
+    if "If-Match" not in request.headers:
+        return
+    held = _tags(request, "If-Match")
+    if held != ["*"] and tag_of(_ENCODER.encode(standing())) not in held:
+        raise PreconditionFailed("it was changed since it was read", hint="read it again, and send the change anew")
+
+
+def _tags(request: web.BaseRequest, name: str) -> list[str]:
+    return [one.strip() for one in ",".join(request.headers.getall(name)).split(",")]

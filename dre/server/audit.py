@@ -11,7 +11,7 @@ from dre.projections.audit_trail import AuditRow
 from dre.server import answers, paging
 from dre.server.incoming import parameters
 from dre.server.live import LIVE
-from dre.server.paging import Cursor, Limit, Moment, Page, Position
+from dre.server.paging import Cursor, EventType, Limit, Moment, Page, Position
 from dre.server.routes import Route, api
 from dre.server.workspace import WORKSPACE
 
@@ -25,7 +25,7 @@ class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
     cursor: Cursor | None = None
     entity_type: Name | None = None
     entity_id: Name | None = None
-    action: Name | None = None
+    action: EventType | None = None
     user_id: UUID | None = None
     since: Moment | None = None
     until: Moment | None = None

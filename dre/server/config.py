@@ -30,7 +30,11 @@ async def show(request: web.Request) -> web.Response:
 async def replace(request: web.Request) -> web.Response:
     document = await read_body(request)
     configuring = request.app[WORKSPACE].configuring
-    await configuring.replace(document, door(request), idempotency_key(request))
+
+    def expect() -> None:
+        answers.refuse_if_changed(request, lambda: Settings(configuring.settings()))
+
+    await configuring.replace(document, door(request), idempotency_key(request), expect)
     return answers.as_json(request, Settings(configuring.settings()))
 
 
@@ -53,8 +57,8 @@ ROUTES: tuple[Route, ...] = (
         "Replace the workspace's configuration file",
         body=dict[str, Any],
         answers={200: Settings},
-        headers=("Idempotency-Key",),
-        refuses=(409, 422, 507),
+        headers=("Idempotency-Key", "If-Match"),
+        refuses=(409, 412, 422, 507),
     ),
     api(
         "POST",

@@ -20,7 +20,7 @@ from dre.server.access import PRINCIPAL, may_see
 from dre.server.incoming import parameters, shown
 from dre.server.kept import KEPT
 from dre.server.live import LIVE
-from dre.server.paging import Cursor, Limit, Moment, Page, Position
+from dre.server.paging import Cursor, EventType, Limit, Moment, Page, Position
 from dre.server.routes import Route, api
 from dre.server.workspace import WORKSPACE, Workspace
 
@@ -28,6 +28,12 @@ _LARGEST_PAGE = 8 << 20
 _AT_ONCE = 32
 """How many events are looked up in one go: their bodies are as much as a page holds, at most."""
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Stream = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=200, pattern="^[^/]+/[a-z]+-.+$", description="as events name it: default/operation-<uuid>"
+    ),
+]
 
 
 class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,8 +42,8 @@ class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Limit = 100
     cursor: Cursor | None = None
     after: Position = -1
-    stream: Name | None = None
-    type: Name | None = None
+    stream: Stream | None = None
+    type: EventType | None = None
     actor: Name | None = None
     since: Moment | None = None
     until: Moment | None = None

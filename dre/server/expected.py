@@ -66,6 +66,8 @@ def _words(type: inspect.Type) -> str:
             return "one of: true, false"
         case inspect.UUIDType():
             return "a UUID with its hyphens"
+        case inspect.StrType(pattern=str(pattern)):
+            return f"a text that matches {pattern}"
         case inspect.StrType(min_length=shortest, max_length=longest):
             return f"a text of {shortest or 0} to {longest} characters"
         case inspect.LiteralType(values=values):

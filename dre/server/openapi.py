@@ -22,6 +22,7 @@ _MEANING: Mapping[int, str] = {
     408: "The body took too long to arrive",
     409: "It contradicts what is there",
     410: "It was erased, or is missing",
+    412: "It is not what If-Match names",
     413: "The body is too large",
     415: "The body is not application/json",
     416: "Bytes that it does not have",
@@ -37,6 +38,7 @@ _HEADERS = {
         "Of two requests with the same key, the second is answered as the first was.",
         {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$"},
     ),
+    "If-Match": ("Only where the resource still has one of these tags.", {"type": "string"}),
     "Last-Event-ID": (
         "The position behind which to go on; -1: from the start.",
         {"type": "string", "pattern": "^(-1|[0-9]{1,16})$"},

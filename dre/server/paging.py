@@ -14,6 +14,9 @@ LARGEST_POSITION = 2**53 - 1
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MOST, description="how many at most")]
 Position = Annotated[int, msgspec.Meta(ge=-1, le=LARGEST_POSITION, description="a position; -1 is before the first")]
 Moment = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_POSITION, description="milliseconds since 1970, UTC")]
+EventType = Annotated[
+    str, msgspec.Meta(max_length=80, pattern="^[a-z][a-z0-9_.]*$", description="as events name it: operation.started")
+]
 Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=500, description="`next` of the page before")]
 
 Item = TypeVar("Item")

@@ -34,6 +34,7 @@ STATUS: dict[type[DREError], int] = {
     errors.TooSlow: 408,
     errors.Conflict: 409,
     errors.GoingAway: 503,
+    errors.PreconditionFailed: 412,
     errors.NotBuilt: 501,
     errors.StoreBusy: 503,
     errors.StoreFull: 507,

@@ -40,8 +40,13 @@ class Configuring(Protocol):
 
     def validate(self, document: bytes) -> None: ...
 
-    async def replace(self, document: bytes, door: Door, idempotency_key: str | None) -> None:
-        """The workspace's file becomes this document; every key that changes is recorded first."""
+    async def replace(
+        self, document: bytes, door: Door, idempotency_key: str | None, expect: Callable[[], None]
+    ) -> None:
+        """
+        The workspace's file becomes this document; every key that changes is recorded first. `expect` is called when
+        nobody else can write it any more, and what it raises keeps the file as it is.
+        """
         ...
 
 

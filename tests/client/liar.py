@@ -1,4 +1,4 @@
-"""A server that says what a test tells it to say, each connection its own lines."""
+"""A server that says what a test tells it to say: to each connection its lines, to each question for history a page."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -11,8 +11,8 @@ from aiohttp import web
 class Liar:
     """`asked`: what was subscribed to, connection by connection."""
 
-    def __init__(self, scripts: Sequence[Sequence[Any]]) -> None:
-        self._scripts = list(scripts)
+    def __init__(self, scripts: Sequence[Sequence[Any]], pages: Sequence[Any]) -> None:
+        self._scripts, self._pages = list(scripts), list(pages)
         self.asked: list[Any] = []
         self.base = ""
 
@@ -31,13 +31,17 @@ class Liar:
             await socket.receive()
         return socket
 
+    async def events(self, _request: web.Request) -> web.Response:
+        return web.json_response(self._pages.pop(0))
+
 
 @asynccontextmanager
-async def lying(*scripts: Sequence[Any]) -> AsyncIterator[Liar]:
+async def lying(*scripts: Sequence[Any], pages: Sequence[Any] = ()) -> AsyncIterator[Liar]:
     """After the last script it says nothing more, and stays."""
-    liar = Liar(scripts)
+    liar = Liar(scripts, pages)
     app = web.Application()
     app.router.add_get("/api/v1/stream", liar.stream)
+    app.router.add_get("/api/v1/events", liar.events)
     app.router.add_get("/api/v1/health/detailed", healthy)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()

@@ -117,6 +117,19 @@ async def test_a_changed_event_that_hangs_together_is_found_by_the_one_behind_it
     assert caught.value.position == 4
 
 
+@pytest.mark.parametrize(("order", "position"), [((1, 0), 0), ((2, 2), 2), ((0, 3, 1), 1)])
+async def test_pages_of_a_picked_history_that_go_back_are_refused(
+    served: Served, order: tuple[int, ...], position: int
+) -> None:
+    events = await history(served)
+    *first, last = [events[place] for place in order]
+    pages = [{"items": first, "next": "more"}, {"items": [last], "next": None}]
+    async with lying(pages=pages) as liar, Client(liar.base, "token") as client:
+        with pytest.raises(ChainBroken) as caught:
+            [event async for event in client.events(type="ledger.created")]
+    assert caught.value.position == position
+
+
 async def test_it_comes_back_after_each_event_and_the_chain_goes_on(served: Served) -> None:
     events = await history(served)
     scripts = [[subscribed(events), event] for event in events]

@@ -13,8 +13,12 @@ MONTH = {"evidence": {"retention": "30d"}}
 WEEK = {"evidence": {"retention": "1w"}, "reports": {"globs": ["a/*.xml"]}}
 
 
-async def put(served: Served, document: Any, *, status: int = 200, key: str | None = None) -> Any:
-    headers = {"User-Agent": "tester/1"} | ({"Idempotency-Key": key} if key else {})
+async def put(
+    served: Served, document: Any, *, status: int = 200, key: str | None = None, held: str | None = None
+) -> Any:
+    headers = (
+        {"User-Agent": "tester/1"} | ({"Idempotency-Key": key} if key else {}) | ({"If-Match": held} if held else {})
+    )
     async with served.http.put(f"{served.api}/config", json=document, headers=headers) as response:
         answer = await response.json()
         assert response.status == status, answer
@@ -29,6 +33,16 @@ async def values(served: Served) -> dict[str, tuple[Any, str]]:
 async def changes(served: Served) -> list[tuple[str, Any, Any]]:
     found = await served.get("/events?type=configuration.changed")
     return [(one["data"]["key"], one["data"]["previous"], one["data"]["value"]) for one in found["items"]]
+
+
+async def tag(served: Served) -> str:
+    async with served.http.get(f"{served.api}/config") as response:
+        return response.headers["ETag"]
+
+
+async def status_of(served: Served, document: Any, held: str) -> int:
+    async with served.http.put(f"{served.api}/config", json=document, headers={"If-Match": held}) as response:
+        return response.status
 
 
 def file_of(served: Served) -> Any:
@@ -60,6 +74,34 @@ async def test_what_is_sent_is_answered_with_what_stands_whatever_its_sender_hol
     async with served.http.post(f"{served.api}/config/validate", json=MONTH, headers=own) as response:
         assert (response.status, await response.json()) == (200, {"valid": True, "problems": []})
     assert file_of(served) == MONTH
+
+
+async def test_who_holds_an_older_configuration_than_the_one_that_stands_changes_nothing(served: Served) -> None:
+    old = await tag(served)
+    await put(served, MONTH, held=f'"another", {old}')
+
+    problem = await put(served, WEEK, held=old, status=412)
+
+    assert problem["code"] == "precondition_failed"
+    assert file_of(served) == MONTH
+    assert await changes(served) == [("evidence.retention", None, "30d")]
+    await put(served, WEEK, held=f"W/{await tag(served)}", status=412)
+    await put(served, WEEK, held=await tag(served))
+    await put(served, MONTH, held="*")
+
+
+async def test_of_two_who_changed_the_same_configuration_at_once_one_is_told_so(served: Served) -> None:
+    held = await tag(served)
+    statuses = await asyncio.gather(*(status_of(served, one, held) for one in (MONTH, WEEK)))
+    assert sorted(statuses) == [200, 412]
+    assert file_of(served) == (MONTH if statuses[0] == 200 else WEEK)
+
+
+async def test_what_was_sent_again_with_its_key_is_done_whatever_its_condition_says_now(served: Served) -> None:
+    held = await tag(served)
+    for _ in range(2):
+        await put(served, MONTH, key="one", held=held)
+    assert await changes(served) == [("evidence.retention", None, "30d")]
 
 
 async def test_an_escaped_backslash_before_u0000_is_text_and_no_nul(served: Served) -> None:

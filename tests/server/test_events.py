@@ -3,6 +3,7 @@
 import tracemalloc
 from uuid import uuid4
 
+import pytest
 from server.served import Served
 
 from dre.adapters.sqlite.event_store import open_event_store
@@ -51,6 +52,23 @@ async def test_a_page_behind_which_nothing_is_picked_promises_no_other(served: S
 
     assert [event["position"] for event in first["items"] + second["items"]] == positions
     assert second["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ("/events?stream=operation-1", "default/operation-<uuid>"),
+        ("/events?stream=default/operation", "default/operation-<uuid>"),
+        ("/events?type=operation.*", "operation.started"),
+        ("/audit?action=Operation", "operation.started"),
+    ],
+)
+async def test_a_name_that_no_event_can_have_is_refused_with_one_that_it_can_have(
+    served: Served, asked: str, hint: str
+) -> None:
+    problem = await served.get(asked, status=400)
+    assert asked.rpartition("=")[2] in problem["detail"]
+    assert hint in problem["hint"]
 
 
 async def test_a_page_of_big_events_is_cut_before_all_of_them_are_read(served: Served) -> None:

@@ -44,6 +44,7 @@ UPGRADE = (
         ('{"type":"subscribe","after":99999999999999999999}', "integer"),
         ('{"type":"subscribe","after":1e400}', "number"),
         ('{"type":"subscribe","types":["a\\u0000b"]}', "NUL"),
+        ('{"type":"subscribe","types":["operation.*"]}', "types"),
         ('{"type":"subscribe","types":["\\ud800"]}', ""),
         ('{"type":"subscribe","\\ud800":1}', ""),
         ('{"type":"subscribe","proofs":true,"types":["operation.started"]}', "proofs"),

@@ -84,6 +84,7 @@ def test_user_then_workspace_then_environment(workspace: Path, user: Path) -> No
         ('{\n\n"colour": {}}', r"line 3: there is no setting colour"),
         ('{"evidence": {\n"colour": 1}}', r"line 2: there is no setting evidence\.colour"),
         ('{"evidence": 3}', r"line 1: evidence is a JSON object"),
+        ('{"evidence.retention": "1d"}', r"line 1: evidence\.retention is not one key here"),
         ('{"evidence": {"retention": "1d",}}', r"line 1: "),
         ('{"evidence": {},\n "reports": {"globs": ["a"\n "b"]}}', r"line 3: Expecting ',' delimiter \(column 2\)$"),
         ('{"evidence": {}, "evidence": {}}', r"evidence is there twice"),
@@ -161,6 +162,13 @@ def test_a_key_that_was_mistyped_is_told_the_right_one(workspace: Path, user: Pa
     with pytest.raises(ConfigurationError, match="there is no setting") as refused:
         load(workspace, user)
     assert refused.value.hint == meant + "dre config list shows them all"
+
+
+def test_a_key_by_its_whole_name_is_told_where_it_belongs(workspace: Path, user: Path) -> None:
+    configure(workspace, '{"evidence.retention": "1d"}')
+    with pytest.raises(ConfigurationError) as refused:
+        load(workspace, user)
+    assert refused.value.hint == '"evidence": {"retention": ...}'
 
 
 def test_a_pattern_that_is_none_is_refused(workspace: Path, user: Path) -> None:

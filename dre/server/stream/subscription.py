@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from dre.errors import RequestRefused
+from dre.server.paging import EventType
 from dre.server.stream.ring import Entry
 
 Channel = Literal[
@@ -24,7 +25,7 @@ class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channels: Annotated[list[Channel], msgspec.Meta(max_length=_MOST)] | None = None
     projects: Annotated[list[Name], msgspec.Meta(max_length=_MOST)] = []
     operations: Annotated[list[UUID], msgspec.Meta(max_length=_MOST)] = []
-    types: Annotated[list[Name], msgspec.Meta(max_length=_MOST)] = []
+    types: Annotated[list[EventType], msgspec.Meta(max_length=_MOST)] = []
     after: int | None = None
     generation: int | None = None
     proofs: bool = False
