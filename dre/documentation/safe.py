@@ -18,9 +18,9 @@ if TYPE_CHECKING:  # `dre --help` says its errors safely too, and does without m
 
 _INVISIBLE = "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
 _SURROGATES = "\ud800-\udfff"
-_OBEYED = f"\x00-\x1f\x7f-\x9f{_INVISIBLE}{_SURROGATES}"
-_IN_A_LINE = re.compile(f"[{_OBEYED}]")
-_IN_A_TEXT = re.compile(f"\r\n|(?![\n\t])[{_OBEYED}]")
+_OBEYED = f"\x0b-\x1f\x7f-\x9f{_INVISIBLE}{_SURROGATES}"
+_IN_A_LINE = re.compile(f"[\x00-\n{_OBEYED}]")
+_IN_A_TEXT = re.compile(f"[\x00-\x08{_OBEYED}]")  # one class, no alternatives: a fifth of the time
 _COLOUR = re.compile("\x1b\\[[0-9;:]{0,64}[mK]")  # and the erasing of a line's rest, which belongs to it
 _BEGUN_COLOUR = re.compile("\x1b(?:\\[[0-9;:]{0,64})?\\Z")
 _BYTE = range(0xDC80, 0xDD00)  # what `surrogateescape` makes of a byte that is no UTF-8
@@ -34,12 +34,12 @@ def line(text: "Text") -> str:
 
 def lines(text: "Text") -> str:
     """Newlines and tabs kept; a terminal's CR LF is a newline."""
-    return _IN_A_TEXT.sub(_shown, _string(text))
+    return _IN_A_TEXT.sub(_shown, _string(text).replace("\r\n", "\n"))
 
 
 def without_colours(text: str) -> str:
     """Not safe yet: what is left of it may hold anything else."""
-    return _COLOUR.sub("", text)
+    return _COLOUR.sub("", text) if "\x1b" in text else text
 
 
 class Decoder:
@@ -92,10 +92,7 @@ def _string(text: "Text") -> str:
 
 
 def _shown(match: re.Match[str]) -> str:
-    found = match[0]
-    if found == "\r\n":
-        return "\n"
-    code = ord(found)
+    code = ord(match[0])
     if code < 0x20:
         return chr(_PICTURES + code)
     if code in _BYTE:

@@ -1,6 +1,7 @@
 """Operations: one row a run, from its start to its verdict."""
 
 from collections.abc import Sequence
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -10,11 +11,12 @@ from dre.domain.events import Micros, Millis, Recorded, Text
 from dre.domain.evidence import EvidenceCollected
 from dre.domain.ids import crockford, short
 from dre.domain.operation import OperationCompleted, OperationInterrupted, OperationStarted
-from dre.domain.verification import VerificationComplete, VerificationRequested
+from dre.domain.verification import Result, VerificationComplete, VerificationRequested
 from dre.ports.table_store import Query, Row, TableStore
 from dre.projections.projection import Projection
 
 RUNNING = "running"
+Status = Literal["running", "succeeded", "failed", "signaled", "timed_out", "interrupted"]
 
 
 class OperationRow(Row, frozen=True):
@@ -129,8 +131,8 @@ class Asked(msgspec.Struct, frozen=True):
     since: Millis | None = None
     until: Millis | None = None
     command: str | None = None
-    status: str | None = None
-    result: str | None = None
+    status: Status | None = None
+    result: Result | None = None
     short: str | None = None
 
 

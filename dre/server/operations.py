@@ -1,15 +1,16 @@
 """`/operations`: what ran, newest first; one operation whole; its evidence."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from aiohttp import web
 
 from dre.domain.ids import typed_short
+from dre.domain.verification import Result
 from dre.errors import RequestRefused
 from dre.projections.operation_detail import Item, OperationDetail, read_operation
-from dre.projections.operations import Asked, OperationRow, OperationSummary, newest, summary
+from dre.projections.operations import Asked, OperationRow, OperationSummary, Status, newest, summary
 from dre.server import answers, paging
 from dre.server.incoming import parameters, shown, uuid_in_path
 from dre.server.kept import KEPT
@@ -18,8 +19,6 @@ from dre.server.paging import Cursor, Limit, Moment, Page
 from dre.server.routes import Route, api
 from dre.server.workspace import WORKSPACE
 
-Status = Literal["running", "succeeded", "failed", "signaled", "timed_out", "interrupted"]
-Result = Literal["passed", "failed", "inconclusive"]
 Short = Annotated[str, msgspec.Meta(min_length=4, max_length=12, description="an operation's short id: FY9J")]
 
 

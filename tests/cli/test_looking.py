@@ -70,6 +70,27 @@ def test_since_leaves_out_what_began_before(shop: Shop) -> None:
     assert shop.dre("log", "--json", "--since", "2200-01-01").json_lines() == []
 
 
+def test_the_log_is_searched_by_command_verdict_and_end(shop: Shop) -> None:
+    passed = shop.record("echo", "Suite One")
+    failed = shop.record("sh", "-c", "echo suite two; exit 3", status=3)
+    killed = shop.record("sh", "-c", "kill -TERM $$", status=-signal.SIGTERM)
+
+    def found(*words: str) -> list[str]:
+        return [row["id"] for row in shop.dre("log", "--json", *words).json_lines()]
+
+    assert found("--command", "suite") == [failed, passed]
+    assert found("--result", "failed") == [killed, failed]
+    assert found("--result", "passed") == [passed]
+    assert found("--status", "signaled") == [killed]
+    assert found("--command", "suite", "--status", "failed", "--since", "1h") == [failed]
+    nothing = shop.dre("log", "--command", "suite", "--result", "inconclusive")
+    assert (nothing.status, nothing.out) == (0, "")
+    assert nothing.err == "dre: no operations that are asked for\n"
+    unknown = shop.dre("log", "--result", "good")
+    assert unknown.status == 2
+    assert "'passed', 'failed', 'inconclusive'" in unknown.err
+
+
 def test_without_operations_the_log_is_empty_and_says_so_aside(shop: Shop) -> None:
     shop.dre("init")
     answer = shop.dre("log")

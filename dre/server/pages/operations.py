@@ -6,10 +6,11 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
-from dre.projections.operations import Asked, newest
+from dre.domain.verification import Result
+from dre.projections.operations import Asked, Status, newest
 from dre.server import paging
 from dre.server.incoming import parameters
-from dre.server.operations import Begun, Result, Status
+from dre.server.operations import Begun
 from dre.server.pages.rendering import render
 from dre.server.pages.standing import standing
 from dre.server.paging import Cursor
