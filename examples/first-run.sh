@@ -43,4 +43,5 @@ if [ -t 0 ]; then set -m; fi
 port=${1:-8420}
 say dre serve --port "$port"
 echo '(the second line opens your browser once; Ctrl-C ends it)'
+printf '(in another terminal: HOME=%s %s -C %s log)\n' "$HOME" "$root/.venv/bin/dre" "$PWD"
 dre serve --port "$port"
