@@ -144,7 +144,7 @@ async def serving(
             handle_signals=False,
             keepalive_timeout=_KEEP_ALIVE_S,
             auto_decompress=False,
-            shutdown_timeout=_DRAIN_S,
+            shutdown_timeout=_DRAIN_S / 2,  # the library waits as long twice
             lingering_time=_LINGER_S,
         )
         await runner.setup()

@@ -6,6 +6,7 @@ address grants anything: other programs and other people's pages reach the loopb
 """
 
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -177,10 +178,10 @@ def _same(shown: str, known: str) -> bool:
 def _asked(request: web.BaseRequest, host: str) -> tuple[str, ...]:
     """By which names. RFC 9112, 3.2.2: a request line may name the server too, and then that is what counts."""
     target = request.raw_path
-    if target.startswith("/") and not target.startswith("//"):
+    if (target.startswith("/") and not target.startswith("//")) or target == "*":
         return (host.lower(),)
     scheme, _, rest = target.partition("://")
-    return host.lower(), rest.partition("/")[0].lower() if scheme.lower() == "http" else target
+    return host.lower(), re.split("[/?#]", rest)[0].lower() if scheme.lower() == "http" else target
 
 
 def _is_navigation(request: web.BaseRequest) -> bool:

@@ -1,10 +1,12 @@
-"""A connection: the HTTP library's own, where what is no HTTP is refused as everything else is."""
+"""A connection: the HTTP library's own, where what arrives comes to the gateway, or is refused as it would be there."""
 
 from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
+from yarl import URL
 
 from dre.errors import RequestRefused
 from dre.server import problems
@@ -18,7 +20,11 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        parts = {"request_factory": made.request_factory, "loop": made._loop, **made._kwargs}  # noqa: SLF001
+
+        def request(message: RawRequestMessage, *rest: Any) -> web.BaseRequest:
+            return made.request_factory(_with_path(message), *rest)
+
+        parts = {"request_factory": request, "loop": made._loop, **made._kwargs}  # noqa: SLF001
         return _Server(made.request_handler, **parts)
 
 
@@ -49,3 +55,16 @@ class _Connection(RequestHandler):
         answer.headers.update(HEADERS)
         answer.force_close()
         return answer
+
+
+def _with_path(message: RawRequestMessage) -> RawRequestMessage:
+    """
+    `OPTIONS *`, `CONNECT host:1` and `GET http://host` have none (RFC 9112, 3.2). The library looks for no route then,
+    not even for the one of whatever has none, and answers by itself what nobody has checked, counted or logged.
+    """
+    if message.path.startswith("/"):
+        return message
+    url = message.url
+    if url.absolute:
+        return message._replace(url=url.with_path(url.raw_path, encoded=True, keep_query=True))
+    return message._replace(url=URL.build(path=f"/{url.raw_path}", query_string=url.raw_query_string, encoded=True))

@@ -1,10 +1,11 @@
 """The gateway: every request passes here, is allowed or refused, and what goes wrong becomes a problem."""
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterable
 
 import aiohttp.http_parser
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from dre.errors import DREError
 from dre.server import (
@@ -27,7 +28,7 @@ from dre.server.health import COUNTED, Counted
 from dre.server.incoming import ARRIVING, LARGEST_BODY, Arriving, no_parameters
 from dre.server.kept import KEPT, Kept
 from dre.server.live import LIVE, Live
-from dre.server.routes import PREFIX, Handler, Media, Route, api
+from dre.server.routes import PREFIX, Media, Route, api
 from dre.server.workspace import WORKSPACE, Workspace
 
 LOG = structlog.get_logger("dre")
@@ -72,11 +73,9 @@ def build_app(workspace: Workspace, access: Access) -> web.Application:
     app[KEPT] = Kept(lambda: (workspace.store.commits(), workspace.tables.commits()))
     gateway = Gateway(access, app[SEEN], app[COUNTED])
     for route in (*ROUTES, *pages.ROUTES):
-        handler = gateway.before(route)
-        app.router.add_route(route.method, route.path, handler)
-        if route.method == "GET" and route is not STREAM:
-            app.router.add_route("HEAD", route.path, handler)
-    app.router.add_route("*", _WHATEVER, gateway.before(Route("*", "", _nothing, "owner", "", {})))
+        methods = ["GET", "HEAD"] if route.method == "GET" and route is not STREAM else [route.method]
+        gateway.guard(app, route, methods)
+    gateway.guard(app, Route("*", _WHATEVER, _nothing, "owner", "", {}), ["*"])
     pages.set_up(app)
     app[openapi.DOCUMENT] = openapi.document(ROUTES)
     app.on_response_prepare.append(_add_headers)
@@ -94,17 +93,27 @@ class Gateway:
     def __init__(self, access: Access, seen: set[object], counted: Counted) -> None:
         self._access, self._seen, self._counted = access, seen, counted
 
-    def before(self, route: Route) -> Handler:
-        """The route's handler, for who may ask and for what can be asked."""
+    def guard(self, app: web.Application, route: Route, methods: Iterable[str]) -> None:
+        """Adds the route, for who may ask and for what can be asked."""
         access, seen, handler = self._access, self._seen, route.handler
         is_owners, takes_no_query = route.relation == "owner", route in ROUTES and route.takes is None
+        name = "" if route.path == _WHATEVER else route.path
+
+        def check(request: web.Request) -> None:
+            access.check_place(request)
+            if is_owners:
+                request[PRINCIPAL] = access.principal(request)
+
+        async def expected(request: web.Request) -> None:
+            """Whoever may not ask is refused by the handler, and is not told to send a body first."""
+            with contextlib.suppress(DREError):
+                check(request)
+                await _go_on(request)
 
         async def passed(request: web.Request) -> web.StreamResponse:
             seen.add(request.protocol)
             try:
-                access.check_place(request)
-                if is_owners:
-                    request[PRINCIPAL] = access.principal(request)
+                check(request)
                 if takes_no_query:
                     no_parameters(request)
                 response = await handler(request)
@@ -115,16 +124,24 @@ class Gateway:
             except Exception as error:
                 LOG.exception("request_failed", method=request.method, path=_logged(request.path))
                 response = _refusal(request, error)
-            self._count(route, request, response.status)
+            self._count(name, request, response.status)
             return response
 
-        return passed
+        for method in methods:
+            app.router.add_route(method, route.path, passed, expect_handler=expected)
 
-    def _count(self, route: Route, request: web.Request, status: int) -> None:
-        self._counted.requests[request.method, route.path, status] += 1
+    def _count(self, route: str, request: web.Request, status: int) -> None:
+        self._counted.requests[request.method, route, status] += 1
         if status >= 500 or status in (401, 403, 421) or request.method not in _READING:
             path = _logged(request.path)
             LOG.info("request", method=request.method, path=path, status=status, address=request.remote)
+
+
+async def _go_on(request: web.Request) -> None:
+    """RFC 9110, 10.1.1. What else may be expected is not known here, and is left alone."""
+    if request.headers["Expect"].lower() == "100-continue" and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # of the answer
 
 
 async def _nothing(request: web.Request) -> web.StreamResponse:

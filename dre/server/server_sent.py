@@ -10,7 +10,7 @@ from aiohttp import HttpVersion11, web
 
 from dre.errors import RequestRefused
 from dre.server.access import PRINCIPAL
-from dre.server.incoming import parameters, shown
+from dre.server.incoming import no_parameters, parameters, shown
 from dre.server.live import LIVE
 from dre.server.stream.session import FAILED, GOING_AWAY, Session
 from dre.server.stream.subscription import Subscribe, wanted
@@ -85,6 +85,7 @@ class EventsListener:
 async def stream(request: web.Request) -> web.StreamResponse:
     """One resource, two ways to listen."""
     if request.headers.get("Upgrade", "").lower() == "websocket":
+        no_parameters(request)  # it says in messages what it wants
         with request.app[LIVE].place():
             return await serve_socket(request)
     if MEDIA_TYPE not in request.headers.get("Accept", ""):

@@ -1,5 +1,6 @@
 """`/verification`: ask for a verdict, see whether it is there, read it whole."""
 
+import contextlib
 import time
 from typing import Literal
 from uuid import UUID
@@ -12,7 +13,7 @@ from dre.domain.events import Recorded, stream_name
 from dre.domain.ids import uuid7
 from dre.domain.ledger import DEFAULT_PROJECT
 from dre.domain.verification import VerificationComplete, VerificationRequested
-from dre.errors import Conflict, NotFound
+from dre.errors import CommandRefused, Conflict, NotFound
 from dre.ledger.event_id import derived_id
 from dre.projections.operation_detail import Verdict, read_verdict
 from dre.server import answers
@@ -54,18 +55,18 @@ async def ask(request: web.Request) -> web.Response:
     detail = await operation_detail(request, wanted.operation_id)
     key = idempotency_key(request)
     id = derived_id(workspace.actor, f"verification {key}", 0) if key else uuid7(time.time_ns() // 1_000_000)
-    known = await read_stream(workspace.store, stream_name(DEFAULT_PROJECT, "verification", id))
-    if known and _operation(known) != detail.id:
-        raise Conflict("this idempotency key stands for a verification of another operation")
-    await follower.request(
-        workspace.store,
-        workspace.appender,
-        actor=workspace.actor,
-        id=id,
-        operation_id=detail.id,
-        door=door(request),
-    )
+    with contextlib.suppress(CommandRefused):  # somebody was faster with this key: what for is seen below
+        await follower.request(
+            workspace.store,
+            workspace.appender,
+            actor=workspace.actor,
+            id=id,
+            operation_id=detail.id,
+            door=door(request),
+        )
     status_now = await _status(request, id)
+    if status_now.operation_id != detail.id:
+        raise Conflict("this idempotency key stands for a verification of another operation")
     answer = answers.as_json(request, status_now, status=202)
     answer.headers["Location"] = f"{PREFIX}/verification/status/{id}"
     return answer

@@ -16,6 +16,7 @@ from yarl import URL
 
 from dre.server.access import Principal, may_see
 from dre.server.gateway import ROUTES
+from dre.server.health import COUNTED
 from dre.server.pages import ROUTES as PAGES
 from dre.server.routes import Route
 
@@ -100,13 +101,41 @@ async def test_who_may_ask_learns_what_a_route_takes(served: Served) -> None:
             assert ("Allow" in response.headers) == (status == 405)
 
 
-async def test_what_is_no_path_leads_nowhere(served: Served) -> None:
-    for line in (b"OPTIONS * HTTP/1.1", b"CONNECT 127.0.0.1:1 HTTP/1.1"):
-        shown = b"Host: 127.0.0.1:%d\r\nAuthorization: Bearer %s\r\n" % (served.port, served.token.encode())
-        answer = await served.raw(line + b"\r\n" + shown + b"Connection: close\r\n\r\n")
-        assert answer.startswith(b"HTTP/1.1 404 ")
-        assert b"\r\nServer: dre\r\n" in answer
-        assert b"Allow" not in answer
+async def told(served: Served, line: str, *headers: str, host: str | None = None, token: str | None = None) -> str:
+    own = [f"Host: {host or f'127.0.0.1:{served.port}'}", *headers, "Connection: close"]
+    shown = [f"Authorization: Bearer {token}"] if token else []
+    return (await served.raw("\r\n".join([line, *own, *shown, "", ""]).encode())).decode()
+
+
+async def test_what_has_no_path_is_looked_at_as_everything_else_is(served: Served) -> None:
+    before = sum(served.served.app[COUNTED].requests.values())
+    ours = f"http://127.0.0.1:{served.port}"
+    for line, own in (
+        ("OPTIONS * HTTP/1.1", "404 Not Found"),
+        ("CONNECT 127.0.0.1:1 HTTP/1.1", "421 Misdirected Request"),
+        (f"CONNECT 127.0.0.1:{served.port} HTTP/1.1", "405 Method Not Allowed"),
+        (f"GET {ours} HTTP/1.1", "200 OK"),
+        (f"GET {ours}?command=x HTTP/1.1", "200 OK"),
+        ("GET http://evil.example HTTP/1.1", "421 Misdirected Request"),
+    ):
+        answer = await told(served, line, token=served.token)
+        assert answer.startswith(f"HTTP/1.1 {own}\r\n"), answer
+        assert "\r\nServer: dre\r\n" in answer
+        stranger = await told(served, line)
+        assert stranger.startswith(f"HTTP/1.1 {'421' if '421' in own else '401'} "), stranger
+        assert '"code":' in stranger
+    assert (await told(served, "OPTIONS * HTTP/1.1", host="evil.example")).startswith("HTTP/1.1 421 ")
+    assert sum(served.served.app[COUNTED].requests.values()) == before + 13
+
+
+async def test_who_may_not_ask_is_not_asked_for_a_body_whatever_he_expects(served: Served) -> None:
+    for expected in ("100-continue", "a miracle"):
+        asked = f"Expect: {expected}"
+        assert (await told(served, "PUT /api/v1/config HTTP/1.1", asked)).startswith("HTTP/1.1 401 ")
+        assert (await told(served, "GET /livez HTTP/1.1", asked, host="evil.example")).startswith("HTTP/1.1 421 ")
+    assert (await told(served, "GET /livez HTTP/1.1", "Expect: a miracle")).startswith("HTTP/1.1 200 ")
+    going_on = await told(served, "GET /livez HTTP/1.1", "Expect: 100-Continue")
+    assert going_on.startswith("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
 
 
 async def test_the_open_routes_tell_the_state_and_nothing_else(served: Served) -> None:

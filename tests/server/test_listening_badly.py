@@ -188,6 +188,13 @@ async def test_who_may_listen(served: Served, headers: dict[str, str], status: i
     assert status == 101 or not served.live.listeners
 
 
+async def test_what_a_socket_would_never_look_at_is_refused(served: Served) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await served.http.ws_connect(f"{served.api}/stream?after=-1")
+    assert refused.value.status == 400
+    assert not served.live.listeners
+
+
 async def test_the_token_of_an_earlier_server_opens_nothing(served: Served) -> None:
     old = "x" * len(served.token)
     with pytest.raises(aiohttp.WSServerHandshakeError, match="401"):

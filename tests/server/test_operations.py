@@ -155,6 +155,17 @@ async def test_a_verdict_that_is_asked_for_again_with_its_key_is_one(served: Ser
     assert len(requested["items"]) == 1
 
 
+async def test_of_several_who_use_a_key_in_one_moment_each_is_answered_of_what_it_asked_for(
+    served: Served, three: list[str]
+) -> None:
+    for turn in range(10):
+        asked = [*three, *three]
+        answers = await asyncio.gather(*(verification(served, one, f"turn {turn}") for one in asked))
+        for one, (status, answer, _) in zip(asked, answers, strict=True):
+            assert status == 409 if answer.get("code") == "conflict" else answer.get("operationId") == one, answer
+        assert sorted(status for status, _, _ in answers) == [202, 202, 409, 409, 409, 409]
+
+
 async def test_a_verification_that_nobody_asked_for_is_not_found(recorded: Served) -> None:
     for path in ("status", "report"):
         problem = await recorded.get(f"/verification/{path}/{uuid4()}", status=404)
