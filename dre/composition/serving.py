@@ -41,6 +41,8 @@ _NAME = re.compile(r"([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?
 """What a `Host` can hold (RFC 9110, 7.2): anything else would never be asked by."""
 _HTTP_PORT = 80
 _BACKLOG = 512
+LEAST_ROOM = 8 << 20
+"""The largest append there is, and SQLite's log of it. Bytes."""
 _DRAIN_S = 10.0
 _LINGER_S = 2.0  # how long what was refused may go on arriving, so that its sender gets to read the answer
 _KEEP_ALIVE_S = 75.0
@@ -84,6 +86,13 @@ def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
         longest = found.st_size
         return None
 
+    def has_room() -> bool:
+        try:
+            disk = os.statvfs(engine.dot_dre.path)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize >= LEAST_ROOM
+
     waiting: Waiting[Ingested] = Waiting()
 
     async def record() -> list[Exception]:
@@ -105,6 +114,7 @@ def workspace_of(engine: Engine, environment: Mapping[str, str]) -> Workspace:
         blocked=engine.blocked,
         record_pending=record,
         end_lost=partial(end_lost, engine),
+        has_room=has_room,
         vanished=vanished,
     )
 

@@ -52,11 +52,11 @@ async def livez(_request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Whether an append would be durable now."""
-    parts = [part for part in await _parts(request.app) if part.name in ("workspace", "ledger", "recording")]
-    state = _worst(parts)
-    is_ready = state != "down" and request.app[WORKSPACE].blocked is None
-    return _plain(Health(state), status=200 if is_ready else 503)
+    """Whether an append would be durable now. That some recordings are kept back keeps no other from it."""
+    parts = {part.name: part for part in await _parts(request.app)}
+    workspace, ledger, recording = (parts[name] for name in ("workspace", "ledger", "recording"))
+    is_ready = workspace.state == "ok" and "down" not in (ledger.state, recording.state)
+    return _plain(Health(_worst([workspace, ledger, recording])), status=200 if is_ready else 503)
 
 
 async def detailed(request: web.Request) -> web.Response:

@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from dre.domain.ledger import DEFAULT_PROJECT
-from dre.errors import DREError, StoreBusy
+from dre.errors import DREError, StoreBusy, StoreFull
 from dre.server.access import Access, Principal
 from dre.server.running import POLL_S, Running
 from dre.server.stream.broadcast import Broadcast
@@ -148,6 +148,8 @@ class Live:
             self._wrong("workspace", "ledger_missing", "down")
         elif workspace.blocked is not None:
             self._wrong("workspace", workspace.blocked.code, "degraded")
+        elif not workspace.has_room():
+            self._wrong("workspace", StoreFull.code, "degraded")
         else:
             self._fine("workspace")
         try:

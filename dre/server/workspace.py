@@ -55,8 +55,9 @@ class Workspace(msgspec.Struct, frozen=True):
     `name`: what people call it, for titles. `record_pending`: what waits in the spool becomes history; answers why some
     of it cannot. `end_lost`: what history has begun and nobody records any more ends there; answers which, as far as
     the tables know. `spools`: the folder that the recorder writes to. `secret_patterns`: those that hold now; raises
-    ConfigurationError. `blocked`: why nothing may be recorded here. `vanished`: why the files behind these parts are
-    not the workspace's any more, None as long as they are.
+    ConfigurationError. `blocked`: why nothing may be recorded here. `has_room`: whether the disk takes what is
+    appended now. `vanished`: why the files behind these parts are not the workspace's any more, None as long as they
+    are.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Workspace(msgspec.Struct, frozen=True):
     blocked: DREError | None
     record_pending: Callable[[], Awaitable[Sequence[Exception]]]
     end_lost: Callable[[], Awaitable[Sequence[UUID]]]
+    has_room: Callable[[], bool]
     vanished: Callable[[], str | None]
 
 

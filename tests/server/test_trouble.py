@@ -148,6 +148,17 @@ async def test_where_nothing_may_be_recorded_a_server_is_not_ready(tmp_path: Pat
             assert response.status == 200
 
 
+async def test_where_the_disk_is_full_a_server_is_not_ready(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve(folder) as served:
+        with monkeypatch.context() as patched:
+            patched.setattr("dre.composition.serving.LEAST_ROOM", 1 << 60)
+            async with served.bare.get(f"{served.base}/readyz") as response:
+                assert (response.status, await response.json()) == (503, {"status": "degraded"})
+            assert await seen(served, "degraded", "workspace") == "store_full"
+        async with served.bare.get(f"{served.base}/readyz") as response:
+            assert response.status == 200
+
+
 @asynccontextmanager
 async def copied(tmp_path: Path) -> AsyncIterator[Served]:
     """A server of a workspace that was copied: nothing may be recorded there."""
