@@ -12,7 +12,7 @@ from dre.cli.asked import Asked
 from dre.cli.command import command as a_command
 from dre.cli.opened import opened, run
 from dre.cli.progress import Progress
-from dre.composition import Engine
+from dre.composition.rebuilding import Rebuilding, rebuilding
 from dre.documentation import words
 from dre.errors import LedgerError, NotFound
 from dre.projections import PROJECTIONS
@@ -29,7 +29,7 @@ _LOOK_S = 0.1
 @click.argument("name", metavar="[NAME]", required=False)
 @click.pass_obj
 def command(asked: Asked, name: str | None) -> None:
-    """Makes the tables anew from the events: all of them, or the one named. Readers wait meanwhile, writers do not."""
+    """Makes the tables anew from the events: all of them, or the one named. The old ones answer until that is done."""
     chosen = [projection for projection in PROJECTIONS if name in (None, projection.name)]
     if not chosen:
         names = ", ".join(projection.name for projection in PROJECTIONS)
@@ -40,10 +40,8 @@ def command(asked: Asked, name: str | None) -> None:
 async def _rebuild(asked: Asked, chosen: Sequence[Projection[Any]]) -> None:
     async with opened(asked, caught_up=False) as engine:
         size = (await engine.store.head()).size
-        for projection in chosen:
-            await engine.tables.prepare(projection.name, projection.version, projection.row)
-            await engine.tables.clear(projection.name, projection.row)
-        await _fill(asked, engine, [projection.name for projection in chosen], size)
+        async with rebuilding(engine, chosen) as work:
+            await _run(asked, work, size)
     names = [projection.name for projection in chosen]
     if asked.json:
         asked.answer(msgspec.json.encode({"rebuilt": names, "events": size}))
@@ -51,27 +49,25 @@ async def _rebuild(asked: Asked, chosen: Sequence[Projection[Any]]) -> None:
         asked.screen().say(f"{', '.join(names)}: made anew from {words.counted(size, 'event')}")
 
 
-async def _fill(asked: Asked, engine: Engine, names: Sequence[str], size: int) -> None:
+async def _run(asked: Asked, work: Rebuilding, size: int) -> None:
     progress = Progress(asked, "events", size)
-    watching = asyncio.create_task(_watch(engine, names, progress))
+    watching = asyncio.create_task(_watch(work, progress))
     try:
-        parked = await engine.following.catch_up()
+        parked = await work.run()
     except asyncio.CancelledError:
-        asked.note(f"stopped at event {progress.done}; any reading command goes on from there")
+        asked.note(f"stopped at event {progress.done}; the tables are as they were")
         raise
     finally:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
         progress.end()
-    for stuck in parked:
-        if stuck.name in names:
-            raise LedgerError(f"{stuck.name} is stuck at event {stuck.position}: {stuck.error}", hint="dre doctor")
+    if parked:
+        stuck = parked[0]
+        raise LedgerError(f"{stuck.name} is stuck at event {stuck.position}: {stuck.error}", hint="dre doctor")
 
 
-async def _watch(engine: Engine, names: Sequence[str], progress: Progress) -> None:
+async def _watch(work: Rebuilding, progress: Progress) -> None:
     while True:
-        places = await engine.tables.places()
-        slowest = min((places[name].position + 1 for name in names if name in places), default=0)
-        progress.advance(slowest - progress.done)
+        progress.advance(await work.slowest() - progress.done)
         await asyncio.sleep(_LOOK_S)

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from dre.capture.waiting import Waiting
 
 
+CACHE, TABLES = "cache", "tables.db"
 _REMEMBERED_AFTER_S = 0.05
 
 
@@ -148,7 +149,7 @@ async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
         folder = os.open(found.path, dot_dre.FOLDER)
         stack.callback(os.close, folder)
         store = await stack.enter_async_context(open_event_store(found.ledger))
-        tables = await stack.enter_async_context(open_table_store(found.within("cache", "tables.db")))
+        tables = await stack.enter_async_context(open_table_store(found.within(CACHE, TABLES)))
         remembering = _Remembering(state, found.ledger_id)
         stack.callback(remembering.now)
         appender = Appender(store, remembering.newest)

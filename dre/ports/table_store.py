@@ -95,6 +95,13 @@ class TableStore(Protocol):
         """Back to position -1 with no rows, in one transaction."""
         ...
 
+    async def replace(self, aside: str, rows: Mapping[str, type[Row]], old: Mapping[str, Place]) -> bool:
+        """
+        The tables and cursors of these followers become those of the table store in the file `aside`, all at once;
+        False and no change if one did not stand at `old`, where one that has no cursor is left out.
+        """
+        ...
+
     async def query(self, row: type[AnyRow], query: Query) -> list[AnyRow]: ...
 
     def commits(self) -> object:

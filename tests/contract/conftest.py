@@ -48,6 +48,14 @@ async def two_tables(tmp_path: Path) -> AsyncIterator[tuple[TableStore, TableSto
         yield one, other
 
 
+@pytest.fixture
+async def aside(tmp_path: Path) -> AsyncIterator[tuple[str, TableStore]]:
+    """A table store of its own, and the file that it is in."""
+    path = str(tmp_path / "aside" / "tables.db")
+    async with open_table_store(path) as opened:
+        yield path, opened
+
+
 @pytest.fixture(params=["files"])
 def blobs(tmp_path: Path) -> BlobStore:
     return FileBlobStore(str(tmp_path / "evidence"))

@@ -208,6 +208,65 @@ async def test_who_was_prepared_before_a_new_beginning_cannot_write_after_it(
     assert await quick.query(RunRow, Query()) == [run(1)]
 
 
+async def test_tables_that_were_filled_aside_take_the_place_at_once_with_their_cursors(
+    tables: TableStore, aside: tuple[str, TableStore]
+) -> None:
+    path, anew = aside
+    await prepared(tables, run(1, command="wrong"), run(2))
+    await tables.park(Parked("runs", 1, "no"))
+    await tables.prepare("tags", 1, TagRow)
+    for name, row in (("runs", RunRow), ("tags", TagRow)):
+        await anew.prepare(name, 3, row)
+    await anew.advance("runs", Place(), TWO, [run(1, labels=[("a", "b")], git=Git("c")), run(3)])
+    await anew.advance("tags", Place(), ONE, [TagRow("a", 1)])
+
+    assert await tables.replace(path, {"runs": RunRow, "tags": TagRow}, {"runs": ONE, "tags": Place()})
+
+    assert await tables.query(RunRow, Query()) == [run(1, labels=[("a", "b")], git=Git("c")), run(3)]
+    assert await tables.query(TagRow, Query()) == [TagRow("a", 1)]
+    assert await tables.places() == {"runs": TWO, "tags": ONE}
+    assert await tables.parked() == []
+    assert await tables.prepare("runs", 3, RunRow) == TWO
+    assert await tables.advance("runs", TWO, Place(2, b"leaf of 2"), [run(4)])
+
+
+async def test_tables_that_moved_meanwhile_are_not_replaced(tables: TableStore, aside: tuple[str, TableStore]) -> None:
+    path, anew = aside
+    await prepared(tables, run(1))
+    await anew.prepare("runs", 1, RunRow)
+    for old in ({}, {"runs": Place()}, {"runs": TWO}, {"runs": ONE, "tags": ONE}):
+        assert not await tables.replace(path, {"runs": RunRow}, old)
+    assert await tables.query(RunRow, Query()) == [run(1)]
+    assert await tables.places() == {"runs": ONE}
+
+
+async def test_tables_that_nobody_has_made_yet_are_taken_over(
+    tables: TableStore, aside: tuple[str, TableStore]
+) -> None:
+    path, anew = aside
+    await anew.prepare("runs", 1, RunRow)
+    await anew.advance("runs", Place(), ONE, [run(1)])
+    assert await tables.replace(path, {"runs": RunRow}, {})
+    assert await tables.query(RunRow, Query()) == [run(1)]
+
+
+async def test_who_was_prepared_before_the_tables_were_replaced_goes_on_behind_them(
+    two_tables: tuple[TableStore, TableStore], aside: tuple[str, TableStore]
+) -> None:
+    slow, quick = two_tables
+    path, anew = aside
+    await prepared(slow, run(1))
+    await anew.prepare("runs", 1, RunRow)
+    await anew.advance("runs", Place(), ONE, [run(1, command="anew")])
+
+    assert await quick.replace(path, {"runs": RunRow}, {"runs": ONE})
+
+    assert not await slow.advance("runs", ONE, TWO, [run(2)])
+    assert await slow.prepare("runs", 1, RunRow) == ONE
+    assert await slow.advance("runs", ONE, TWO, [run(2)])
+    assert await quick.query(RunRow, Query()) == [run(1, command="anew"), run(2)]
+
+
 async def test_of_two_at_the_same_place_one_advances(two_tables: tuple[TableStore, TableStore]) -> None:
     for tables in two_tables:
         await tables.prepare("runs", 1, RunRow)

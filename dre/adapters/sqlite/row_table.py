@@ -33,6 +33,7 @@ class RowTable(Generic[AnyRow]):
         self._decoders = tuple(column.decode for column in self.columns.values())
         names = ", ".join(f'"{name}"' for name in self.columns)
         places = ", ".join("?" * len(self.columns))
+        self._names = names
         self._select = f'select {names} from "{self.name}"'  # noqa: S608 - names of our own row types, checked below
         self.upsert = f'insert or replace into "{self.name}" values ({places})'  # noqa: S608 - as above
         self.delete = f'delete from "{self.name}" where "{self.key}" = ?'  # noqa: S608 - as above
@@ -46,6 +47,11 @@ class RowTable(Generic[AnyRow]):
             names = ", ".join(f'"{name}"' for name in (*(self.columns[name].name for name in index), self.key))
             made.append(f'create index "{self.name}_{"_".join(index)}" on "{self.name}" ({names})')
         return made
+
+    def copy_from(self, schema: str) -> str:
+        """What takes all rows of the same table in another schema."""
+        theirs = f'select {self._names} from {schema}."{self.name}"'  # noqa: S608 - names of our own
+        return f'insert into "{self.name}" ({self._names}) {theirs}'
 
     def shape(self) -> list[tuple[str, str]]:
         return [(column.name, column.kind) for column in self.columns.values()]

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -119,6 +119,12 @@ class SQLiteTableStore:
         query = "select name, position, leaf from cursor order by name"
         return await self._database.run(lambda c: {row[0]: Place(*row[1:]) for row in c.execute(query)})
 
+    async def replace(self, aside: str, rows: Mapping[str, type[Row]], old: Mapping[str, Place]) -> bool:
+        tables = {name: table_of(row) for name, row in rows.items()}
+        builds = await self._write(lambda c: _replace(c, aside, tables, old))
+        self._builds |= builds
+        return bool(builds)
+
     async def query(self, row: type[AnyRow], query: Query) -> list[AnyRow]:
         table = table_of(row)
         statement, values = table.query(query)
@@ -178,9 +184,34 @@ def _clear(connection: apsw.Connection, name: str, table: RowTable[Any] | None) 
         return int(build) + 1
 
 
+def _replace(
+    connection: apsw.Connection, aside: str, tables: Mapping[str, RowTable[Any]], old: Mapping[str, Place]
+) -> dict[str, int]:
+    """The new builds; empty where one has moved. Readers see the old rows until all of the new ones are there."""
+    connection.execute("attach ? as aside", (aside,))
+    try:
+        with transaction(connection):
+            found = {row[0]: row[1:] for row in connection.execute("select name, build, position, leaf from cursor")}
+            if {name: Place(*found[name][1:]) for name in tables if name in found} != old:
+                return {}
+            builds = {name: found[name][0] + 1 if name in found else 1 for name in tables}
+            for name, table in tables.items():
+                _copy(connection, name, builds[name], table)
+            return builds
+    finally:
+        connection.execute("detach aside")
+
+
+def _copy(connection: apsw.Connection, name: str, build: int, table: RowTable[Any]) -> None:
+    version, *place = connection.execute("select version, position, leaf from aside.cursor where name = ?", (name,)).get
+    _begin_anew(connection, name, version, build, table)
+    connection.execute(table.copy_from("aside"))
+    connection.execute("update cursor set position = ?, leaf = ? where name = ?", (*place, name))
+
+
 def _begin_anew(connection: apsw.Connection, name: str, version: int, build: int, table: RowTable[Any] | None) -> None:
     if table is not None:
-        connection.execute(f'drop table if exists "{table.name}"')
+        connection.execute(f'drop table if exists main."{table.name}"')
         for statement in table.definition():
             connection.execute(statement)
     place = Place()
