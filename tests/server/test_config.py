@@ -195,12 +195,52 @@ async def test_a_late_repetition_does_not_undo_what_others_have_changed_since(se
     assert len(await changes(served)) == 4
 
 
-async def test_a_repetition_finishes_what_a_crash_left_between_the_record_and_the_file(served: Served) -> None:
+@pytest.mark.parametrize("before", [{}, MONTH, {"evidence": {"retention": "2d"}, "reports": {"globs": ["b.xml"]}}])
+async def test_a_repetition_finishes_what_a_crash_left_between_the_record_and_the_file(
+    served: Served, before: Any
+) -> None:
+    await put(served, before)
+    stood = (served.folder / ".dre" / "config.json").read_bytes()
+    await put(served, WEEK, key="k")
+    recorded = await changes(served)
+    (served.folder / ".dre" / "config.json").write_bytes(stood)
+
+    await put(served, WEEK, key="k")
+
+    assert file_of(served) == WEEK
+    assert await changes(served) == recorded
+
+
+@pytest.mark.parametrize(
+    "by_hand",
+    [
+        {"evidence": {"retention": "365d"}},
+        {"evidence": {"retention": "30d"}, "reports": {"globs": ["b.xml"]}},
+        {**WEEK, "reports": {"globs": ["b.xml"]}},
+        {"$schema": "../schemas/config.schema.json", **WEEK},
+    ],
+)
+async def test_a_repetition_leaves_alone_what_was_written_by_hand_since(served: Served, by_hand: Any) -> None:
+    await put(served, MONTH)
+    await put(served, WEEK, key="k")
+    recorded = await changes(served)
+    (served.folder / ".dre" / "config.json").write_text(json.dumps(by_hand))
+
+    answer = await put(served, WEEK, key="k")
+
+    assert answer == await served.get("/config")
+    assert file_of(served) == by_hand
+    assert await changes(served) == recorded
+
+
+async def test_a_repetition_leaves_alone_what_was_damaged_by_hand_since(served: Served) -> None:
     await put(served, MONTH, key="k")
-    (served.folder / ".dre" / "config.json").unlink()
-    await put(served, MONTH, key="k")
-    assert file_of(served) == MONTH
-    assert len(await changes(served)) == 1
+    (served.folder / ".dre" / "config.json").write_text("{")
+
+    problem = await put(served, MONTH, key="k", status=422)
+
+    assert "config.json line 1" in problem["detail"]
+    assert (served.folder / ".dre" / "config.json").read_text() == "{"
 
 
 async def test_a_file_that_was_damaged_by_hand_is_said_and_can_be_replaced(served: Served) -> None:
