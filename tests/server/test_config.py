@@ -252,6 +252,14 @@ async def test_a_file_that_was_damaged_by_hand_is_said_and_can_be_replaced(serve
     assert (await values(served))["evidence.retention"] == ("30d", "workspace")
 
 
+async def test_where_a_folder_stands_in_its_place_nothing_is_recorded_as_changed(served: Served) -> None:
+    (served.folder / ".dre" / "config.json").mkdir()
+    problem = await put(served, MONTH, status=422)
+    assert "config.json cannot be written: " in problem["detail"]
+    assert await changes(served) == []
+    assert [path.name for path in (served.folder / ".dre").glob("config.json*")] == ["config.json"]
+
+
 async def test_another_program_that_holds_the_configuration_is_waited_for_and_then_said(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
