@@ -32,7 +32,8 @@ class Frames:
     Reads with bounded memory; every whole frame from the front.
 
     Afterwards `end` is where the last whole one ended and `size` what the file held. A killed recorder leaves there
-    nothing, preallocated zeros, or the front of a frame; `broken` says whether it is none of these.
+    nothing, preallocated zeros, or the front of a frame; `broken` says whether it is none of these. One that ends
+    meanwhile gives those zeros back: the file may be shorter than `size` by then.
     """
 
     def __init__(self, spool: Spool, name: str) -> None:
@@ -63,7 +64,7 @@ class Frames:
         if len(head) == HEAD.size:
             length, _, kind = HEAD.unpack(head)
             last = self.end + HEAD.size + length - 1
-            whole = last < self.size and (last == self.size - 1 or self._bytes(last, 1) != b"\0")
+            whole = last < self.size and (last == self.size - 1 or self._bytes(last, 1) not in (b"\0", b""))
             if whole and START <= kind <= _LAST_KIND and CLOCK.size <= length <= LONGEST:
                 return "its checksum does not fit it"
             if last < self.size and self._holds_anything(last + 1):
@@ -115,7 +116,10 @@ class Frames:
         """Damage hides what follows it; a cut has nothing behind it."""
         left, last = _CHECKSUMMED, self.size - HEAD.size - CLOCK.size
         for at in range(self.end + 1, min(last + 1, self.end + _SEARCHED)):
-            length, _, kind = HEAD.unpack(self._bytes(at, HEAD.size))
+            head = self._bytes(at, HEAD.size)
+            if len(head) < HEAD.size:
+                break
+            length, _, kind = HEAD.unpack(head)
             if not (START <= kind <= _LAST_KIND and CLOCK.size <= length <= LONGEST and at + length < self.size):
                 continue
             left -= length

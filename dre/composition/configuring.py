@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Literal
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from dre.adapters.filesystem import config_file
 from dre.application.execute import execute, read_stream
 from dre.composition import Engine, read_settings
 from dre.domain.configuration import ConfigurationChanged
-from dre.domain.events import Door, stream_name
+from dre.domain.events import DomainEvent, Door, stream_name
 from dre.domain.ids import uuid7
 from dre.domain.ledger import DEFAULT_PROJECT
 from dre.errors import ConfigurationError, Conflict
@@ -63,19 +63,21 @@ class WorkspaceConfiguring:
         async with self._writing, _in_thread(config_file.locked(engine.dot_dre.path)):
             if idempotency_key is not None:
                 door = msgspec.structs.replace(door, request=_request_id(engine.actor, idempotency_key, values))
-            standing = await self._asked_before(door, idempotency_key)
-            if standing == "overtaken":
+            standing = await self._asked_before(door, idempotency_key, values)
+            if standing == "done":
                 return
             if standing == "never":
                 expect()
-            changes = [] if standing == "newest" else self._changes(values)
+            changes = [] if standing == "cut short" else self._changes(values)
             with config_file.replaced(engine.dot_dre.path, json.loads(document)):
                 await self._record(changes, door, idempotency_key)
 
-    async def _asked_before(self, door: Door, key: str | None) -> Literal["never", "newest", "overtaken"]:
+    async def _asked_before(
+        self, door: Door, key: str | None, values: Mapping[str, Any]
+    ) -> Literal["never", "cut short", "done"]:
         """
-        `newest`: recorded, and nothing since; the file is written again, in case that was cut short. `overtaken`:
-        others have changed it since. Raises Conflict for a key that stands for something else.
+        `cut short`: recorded, and nothing since, and the file was not written. `done`: it was, or others have changed
+        it since. Raises Conflict for a key that stands for something else.
         """
         if key is None:
             return "never"
@@ -85,7 +87,19 @@ class WorkspaceConfiguring:
             return "never"
         if first.meta.request != door.request:
             raise Conflict("this idempotency key stands for another configuration")
-        return "newest" if known[-1].meta.request == door.request else "overtaken"
+        if known[-1].meta.request != door.request:
+            return "done"
+        changes = [one.event for one in known if one.meta.request == door.request]
+        return "cut short" if self._is_as_before(changes, values) else "done"
+
+    def _is_as_before(self, changes: Iterable[DomainEvent], values: Mapping[str, Any]) -> bool:
+        """
+        Whether the file says what it said before these changes: what else it says was written by hand since. Raises
+        ConfigurationError where it says nothing that can be used: whether that is somebody's work, nobody knows.
+        """
+        previous = {one.key: one.previous for one in changes if isinstance(one, ConfigurationChanged)}
+        now = read_file(self._path, "workspace")
+        return all(now.get(name) == previous.get(name, values.get(name)) for name in KEYS)
 
     def _changes(self, values: Mapping[str, Any]) -> list[ConfigurationChanged]:
         before = self._before()

@@ -217,6 +217,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(address)
+            listening.listen(_BACKLOG)  # here, of several who bind before one listens, Linux refuses all but one
         except OSError as error:
             raise ServerRunning(
                 f"port {port} of {host} cannot be had: {error.strerror}", hint="--port 0 takes a free one"

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from capture.recorded import JournalFile, Place
 
+from dre.capture.frames import Frames
 from dre.capture.journal import read_late, read_recording, this_boot
 from dre.capture.recording import NothingRan, Recording
 from dre.capture.spool import Spools
@@ -180,6 +181,23 @@ def test_damage_in_the_middle_is_not_taken_for_a_cut(spool: Path, journal: Journ
     journal.path.write_bytes(whole[:start] + bytes(end - start) + whole[end:])
 
     assert f"journal, frame 4 at byte {start}" in refusal(spool)
+
+
+@pytest.mark.parametrize("left", ["its end", "the front of its end"])
+def test_a_recorder_that_ends_while_its_journal_is_read_has_damaged_nothing(
+    left: str, spool: Path, journal: JournalFile
+) -> None:
+    """It gives back what was preallocated: a file that is shorter than it was is read as far as it goes."""
+    whole = journal.path.read_bytes()
+    front = whole[: journal.spans[-1][0]]
+    journal.path.write_bytes(front + bytes(4096))
+    home = Spools(str(spool.parent))
+    opened = home.open(UUID(spool.name))
+    assert opened is not None
+    with closing(home), closing(opened), closing(Frames(opened, "journal")) as frames:
+        assert len(list(frames)) == len(journal.frames) - 1
+        journal.path.write_bytes(whole if left == "its end" else front + kinds.HEAD.pack(2000, 0, kinds.END))
+        assert frames.broken() == ""
 
 
 @pytest.mark.parametrize(

@@ -195,12 +195,52 @@ async def test_a_late_repetition_does_not_undo_what_others_have_changed_since(se
     assert len(await changes(served)) == 4
 
 
-async def test_a_repetition_finishes_what_a_crash_left_between_the_record_and_the_file(served: Served) -> None:
+@pytest.mark.parametrize("before", [{}, MONTH, {"evidence": {"retention": "2d"}, "reports": {"globs": ["b.xml"]}}])
+async def test_a_repetition_finishes_what_a_crash_left_between_the_record_and_the_file(
+    served: Served, before: Any
+) -> None:
+    await put(served, before)
+    stood = (served.folder / ".dre" / "config.json").read_bytes()
+    await put(served, WEEK, key="k")
+    recorded = await changes(served)
+    (served.folder / ".dre" / "config.json").write_bytes(stood)
+
+    await put(served, WEEK, key="k")
+
+    assert file_of(served) == WEEK
+    assert await changes(served) == recorded
+
+
+@pytest.mark.parametrize(
+    "by_hand",
+    [
+        {"evidence": {"retention": "365d"}},
+        {"evidence": {"retention": "30d"}, "reports": {"globs": ["b.xml"]}},
+        {**WEEK, "reports": {"globs": ["b.xml"]}},
+        {"$schema": "../schemas/config.schema.json", **WEEK},
+    ],
+)
+async def test_a_repetition_leaves_alone_what_was_written_by_hand_since(served: Served, by_hand: Any) -> None:
+    await put(served, MONTH)
+    await put(served, WEEK, key="k")
+    recorded = await changes(served)
+    (served.folder / ".dre" / "config.json").write_text(json.dumps(by_hand))
+
+    answer = await put(served, WEEK, key="k")
+
+    assert answer == await served.get("/config")
+    assert file_of(served) == by_hand
+    assert await changes(served) == recorded
+
+
+async def test_a_repetition_leaves_alone_what_was_damaged_by_hand_since(served: Served) -> None:
     await put(served, MONTH, key="k")
-    (served.folder / ".dre" / "config.json").unlink()
-    await put(served, MONTH, key="k")
-    assert file_of(served) == MONTH
-    assert len(await changes(served)) == 1
+    (served.folder / ".dre" / "config.json").write_text("{")
+
+    problem = await put(served, MONTH, key="k", status=422)
+
+    assert "config.json line 1" in problem["detail"]
+    assert (served.folder / ".dre" / "config.json").read_text() == "{"
 
 
 async def test_a_file_that_was_damaged_by_hand_is_said_and_can_be_replaced(served: Served) -> None:
@@ -210,6 +250,14 @@ async def test_a_file_that_was_damaged_by_hand_is_said_and_can_be_replaced(serve
         assert "config.json line 1" in (await response.json())["detail"]
     await put(served, MONTH)
     assert (await values(served))["evidence.retention"] == ("30d", "workspace")
+
+
+async def test_where_a_folder_stands_in_its_place_nothing_is_recorded_as_changed(served: Served) -> None:
+    (served.folder / ".dre" / "config.json").mkdir()
+    problem = await put(served, MONTH, status=422)
+    assert "config.json cannot be written: " in problem["detail"]
+    assert await changes(served) == []
+    assert [path.name for path in (served.folder / ".dre").glob("config.json*")] == ["config.json"]
 
 
 async def test_another_program_that_holds_the_configuration_is_waited_for_and_then_said(

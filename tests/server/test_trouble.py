@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ import pytest
 from server.served import ORIGIN_OF_THE_PAST, PATIENCE_S, Served, make_workspace, serve
 
 from dre.adapters.sqlite.event_store import SQLiteEventStore
+from dre.composition.serving import _listening
 from dre.domain.ids import uuid7
 from dre.errors import ServerRunning, UsageError, WorkspaceRefused
 from dre.logs import Lines
@@ -327,6 +329,30 @@ async def test_a_port_that_is_taken_is_said(folder: Path) -> None:
     assert "--port 0" in said
     assert "Traceback" not in said
     assert not (folder / ".dre" / "token").exists()
+
+
+def test_of_two_who_take_a_port_at_once_one_has_it_and_the_other_is_told_which() -> None:
+    """Also of two who bind before either listens, which Linux allows them."""
+    with _listening("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    both = threading.Barrier(2)
+
+    def take() -> str:
+        both.wait(PATIENCE_S)
+        try:
+            with _listening("127.0.0.1", port):
+                both.wait(PATIENCE_S)
+        except ServerRunning as error:
+            both.wait(PATIENCE_S)
+            return f"{error.message}; {error.hint}"
+        return ""
+
+    refused = f"port {port} of 127.0.0.1 cannot be had: Address already in use; --port 0 takes a free one"
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(100):
+            told = [one.result() for one in [threads.submit(take) for _ in range(2)]]
+            assert refused in told
+            assert set(told) <= {"", refused}
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70, "", "no.such.host.invalid"])

@@ -51,6 +51,7 @@ def replaced(folder: str, tree: Mapping[str, Any]) -> Iterator[None]:
     fresh = f"{path}.{uuid4()}"
     try:
         with _trouble_named(path):
+            _check_place(path)
             _write(fresh, json.dumps(tree, indent=2, ensure_ascii=False) + "\n")
         yield
         with _trouble_named(path):
@@ -82,6 +83,12 @@ def _trouble_named(path: str) -> Iterator[None]:
         if error.errno in _NO_ROOM:
             raise StoreFull(f"{path}: no room on the disk") from error
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _check_place(path: str) -> None:
+    """Before the change is recorded: a file takes any other file's place, a link's too, but never a folder's."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
 def _read(path: str) -> dict[str, Any]:
