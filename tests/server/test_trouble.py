@@ -388,20 +388,32 @@ async def test_a_second_dre_serve_says_where_the_first_is(served: Served) -> Non
     assert await served.get("/health") == {"status": "ok"}  # and its token is still the one that counts
 
 
-@pytest.mark.parametrize("way", ["removed", "replaced"])
+@pytest.mark.parametrize(
+    ("way", "why"),
+    [
+        ("removed", "is gone"),
+        ("replaced", "is (gone|another file now)"),  # the server may look while there is none
+        ("its ledger", "is another file now"),
+    ],
+)
 async def test_a_workspace_that_disappears_ends_its_server_with_a_reason(
-    folder: Path, tmp_path: Path, way: str
+    folder: Path, tmp_path: Path, way: str, why: str
 ) -> None:
+    copy = tmp_path / "copy"
     async with started(folder, "--port", "0") as running:
         await address(running)
-        os.rename(folder / ".dre", tmp_path / "aside")
+        shutil.copytree(folder / ".dre", copy, ignore=shutil.ignore_patterns("serving"))
+        if way == "its ledger":
+            os.replace(copy / "ledger.db", folder / ".dre" / "ledger.db")
+        else:
+            os.rename(folder / ".dre", tmp_path / "aside")
         if way == "replaced":
-            shutil.copytree(tmp_path / "aside", folder / ".dre", ignore=shutil.ignore_patterns("serving"))
+            os.rename(copy, folder / ".dre")
         code, said = await end(running)
     assert code == 3
-    assert ("is gone" if way == "removed" else "is another file now") in said
+    assert re.search(why, said)
     assert "Traceback" not in said
-    assert (folder / ".dre").exists() == (way == "replaced")
+    assert (folder / ".dre").exists() == (way != "removed")
     assert (folder / ".dre" / "token").exists() == (way == "replaced")  # it is not this server's
 
 
