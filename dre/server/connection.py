@@ -22,7 +22,7 @@ class Runner(web.AppRunner):
         made = await super()._make_server()
 
         def request(message: RawRequestMessage, *rest: Any) -> web.BaseRequest:
-            return made.request_factory(_with_path(message), *rest)
+            return made.request_factory(message if message.path.startswith("/") else _with_path(message), *rest)
 
         parts = {"request_factory": request, "loop": made._loop, **made._kwargs}  # noqa: SLF001
         return _Server(made.request_handler, **parts)
@@ -62,8 +62,6 @@ def _with_path(message: RawRequestMessage) -> RawRequestMessage:
     `OPTIONS *`, `CONNECT host:1` and `GET http://host` have none (RFC 9112, 3.2). The library looks for no route then,
     not even for the one of whatever has none, and answers by itself what nobody has checked, counted or logged.
     """
-    if message.path.startswith("/"):
-        return message
     url = message.url
     if url.absolute:
         return message._replace(url=url.with_path(url.raw_path, encoded=True, keep_query=True))
