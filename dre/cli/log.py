@@ -53,9 +53,7 @@ def command(
     elif rows:
         asked.screen().rows(_table(rows, asked.now_ms), flexible=2)
     else:
-        asked.note(
-            "no operations " + ("here yet: dre wrap COMMAND records one" if which == ALL else "that are asked for")
-        )
+        asked.note("no operations here yet: dre wrap COMMAND records one" if which == ALL else "no operation matches")
 
 
 async def _read(asked: Asked, limit: int, which: Which) -> Sequence[OperationRow]:

@@ -1,8 +1,11 @@
 """Tables made anew beside those that stand: these answer until the new ones take their place, all at once."""
 
 import contextlib
+import fcntl
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+import shutil
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from glob import escape, glob
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -11,6 +14,8 @@ from dre.application.follow import Following
 from dre.composition import CACHE, TABLES, Engine
 from dre.ports.table_store import Parked, Place, TableStore
 from dre.projections.projection import Projecting, Projection
+
+_PREFIX = "rebuild-"
 
 
 class Rebuilding:
@@ -45,7 +50,35 @@ class Rebuilding:
 @contextlib.asynccontextmanager
 async def rebuilding(engine: Engine, projections: Sequence[Projection[Any]]) -> AsyncIterator[Rebuilding]:
     """Needs as much room again as these tables take. Raises StoreFull, StoreBusy."""
-    with TemporaryDirectory(prefix="rebuild-", dir=engine.dot_dre.within(CACHE)) as folder:
+    with _folder(engine.dot_dre.within(CACHE)) as folder:
         path = os.path.join(folder, TABLES)
         async with open_table_store(path) as aside:
             yield Rebuilding(engine, path, aside, projections)
+
+
+@contextlib.contextmanager
+def _folder(cache: str) -> Iterator[str]:
+    with contextlib.ExitStack() as ours:
+        with _held(cache, fcntl.LOCK_EX):  # nobody sweeps between the making of a folder and the holding of it
+            _sweep(cache)
+            folder = ours.enter_context(TemporaryDirectory(prefix=_PREFIX, dir=cache))
+            ours.enter_context(_held(folder))
+        yield folder
+
+
+def _sweep(cache: str) -> None:
+    """What was left by one that was killed: nobody holds it."""
+    for left in glob(os.path.join(escape(cache), f"{_PREFIX}*")):
+        with contextlib.suppress(OSError), _held(left):
+            shutil.rmtree(left)
+
+
+@contextlib.contextmanager
+def _held(folder: str, how: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> Iterator[None]:
+    """Raises BlockingIOError where another process holds it and `how` does not wait."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, how)
+        yield
+    finally:
+        os.close(fd)

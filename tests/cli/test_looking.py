@@ -85,7 +85,7 @@ def test_the_log_is_searched_by_command_verdict_and_end(shop: Shop) -> None:
     assert found("--command", "suite", "--status", "failed", "--since", "1h") == [failed]
     nothing = shop.dre("log", "--command", "suite", "--result", "inconclusive")
     assert (nothing.status, nothing.out) == (0, "")
-    assert nothing.err == "dre: no operations that are asked for\n"
+    assert nothing.err == "dre: no operation matches\n"
     unknown = shop.dre("log", "--result", "good")
     assert unknown.status == 2
     assert "'passed', 'failed', 'inconclusive'" in unknown.err

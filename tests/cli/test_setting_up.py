@@ -1,6 +1,7 @@
 """`dre init`, `config`, `trust`, `doctor`, `projections`: set up, adjusted, accepted, examined, made anew."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -385,6 +386,21 @@ def test_tables_are_made_anew_and_are_the_same(shop: Shop) -> None:
         *("operations", "evidence", "verifications", "audit_trail", "users", "configuration")
     ]
     assert shop.dre("log", "--json").out == before
+
+
+def test_what_a_killed_rebuild_left_is_swept_away_and_what_another_works_on_is_not(shop: Shop) -> None:
+    shop.record("true")
+    cache = shop.folder / ".dre" / "cache"
+    for name in ("rebuild-left", "rebuild-held"):
+        (cache / name).mkdir()
+        (cache / name / "tables.db").write_bytes(b"half")
+    held = os.open(cache / "rebuild-held", os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert shop.dre("projections", "rebuild").status == 0
+    finally:
+        os.close(held)
+    assert [path.name for path in cache.glob("rebuild-*")] == ["rebuild-held"]
 
 
 @pytest.mark.parametrize(
