@@ -79,10 +79,15 @@ def gather(
     redactor: Redactor,
     later: Later | None,
     globs: Sequence[str],
+    *,
+    alone: bool,
 ) -> Gathered:
-    """Looks at everything; what is large is read when the item is. `close` afterwards."""
+    """
+    Looks at everything; what is large is read when the item is. `alone`: no other recording ran in this work tree at
+    the same time. `close` afterwards.
+    """
     seen = look(spool, recording, redactor, later)
-    reports, said = _reports(recording, globs)
+    reports, said = _reports(recording, globs, alone=alone)
     environment = observe(recording, redactor, seen.git_version)
     tools: Metadata = {"tools": told_tools(environment.tools)} if environment.tools else {}
     items = [
@@ -119,9 +124,9 @@ async def keep(blobs: BlobStore, items: Sequence[Item]) -> tuple[list[Kept], lis
             reports.append(str(source))
         kept.append(Kept(item, blob))
     seen = sentences(reports, ", written in this run")
-    stale = sentences(changed, " changed while it was read: not used")
+    lost = sentences(changed, " changed while it was read: not used")
     said = [Observation("report", "seen", told) for told in seen]
-    return kept, said + [Observation("report", "stale", told) for told in stale]
+    return kept, said + [Observation("report", "partial", told) for told in lost]
 
 
 class _Stale(Exception):
@@ -154,10 +159,10 @@ def _output(spool: Spool, recording: Recording, redactor: Redactor) -> Iterator[
     yield Item("programmatic", "timing.json", "timing", "application/json", output.timing(), Tally())
 
 
-def _reports(recording: Recording, globs: Sequence[str]) -> tuple[list[Report], list[Observation]]:
+def _reports(recording: Recording, globs: Sequence[str], *, alone: bool) -> tuple[list[Report], list[Observation]]:
     start, before = recording.start, recording.before
     run = Run(start.wall_ns + recording.ready_ns, ended_wall_ns(recording))
-    return find_reports(start.argv, globs, start.cwd, before.top if before else None, run)
+    return find_reports(start.argv, globs, start.cwd, before.top if before else None, run, alone=alone)
 
 
 def _report(number: int, report: Report, redactor: Redactor) -> Item:

@@ -209,14 +209,16 @@ class _Ingest:
         late = await self._late()
         others = await find_neighbours(self._home, self._spool, recording, self._into.store, boot_id)
         later = later_tree(self._home, others.found, ended_wall_ns(recording))
-        globs = self._rules.report_globs
-        gathered = await asyncio.to_thread(gather, self._spool, recording, described, late, redactor, later, globs)
+        globs, count = self._rules.report_globs, beside(others.found, self._spool, recording)
+        gathered = await asyncio.to_thread(
+            gather, self._spool, recording, described, late, redactor, later, globs, alone=not count
+        )
         try:
             kept, reports = await keep(self._into.blobs, gathered.items)
         finally:
             gathered.close()
         said = [*gathered.observations, *reports, *observed.of_late(late)]
-        if count := beside(others.found, self._spool, recording):
+        if count:
             ran = "1 other recorded command" if count == 1 else f"{count} other recorded commands"
             detail = f"{ran} ran in this work tree at the same time: changes may be theirs"
             said.append(Observation("workspace", "partial", detail))

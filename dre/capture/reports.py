@@ -17,9 +17,11 @@ LARGEST_TOGETHER = 1 << 30
 CLOCK_STEP_NS = 20_000_000  # file times come from a clock that is up to this much behind
 _MOST_LOOKED_AT = 50_000
 _MOST_TOLD_APART = 3
+_State = Literal["partial", "stale", "not observed"]
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPTION = re.compile(rb"--?[A-Za-z0-9-]*junit[A-Za-z0-9-]*", re.IGNORECASE)
+_NO_FILE = re.compile(rb"-D.*|.*(?:prefix|name|pkg)", re.IGNORECASE)  # --junit-prefix, --junitfile-project-name
 _GTEST = re.compile(rb"--gtest_output=xml:(.+)", re.DOTALL)
 _IN_SCRIPT = re.compile(rb"(--?[A-Za-z0-9-]*junit[A-Za-z0-9-]*)(?:=|\s+)[\"']?([^\s\"';|&<>()]+)", re.IGNORECASE)
 
@@ -41,46 +43,62 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class _NotUsed(Exception):
-    """Why a file that looked like a report is not one of this run: what follows its name, as in `sentences`."""
+    """
+    Why a file that looked like a report is not one of this run: what follows its name, as in `sentences`. `state`,
+    and `of_named` where the command was told to write it: then this run's own may be lost, and may hold a failure.
+    """
 
-    def __init__(self, why: str, *, stale: bool = False) -> None:
+    def __init__(self, why: str, state: _State = "not observed", of_named: _State = "not observed") -> None:
         super().__init__(why)
-        self.state: Literal["stale", "not observed"] = "stale" if stale else "not observed"
+        self.state, self.of_named = state, of_named
 
 
 def find_reports(
-    argv: Sequence[bytes], globs: Sequence[str], cwd: bytes, top: bytes | None, run: Run
+    argv: Sequence[bytes], globs: Sequence[str], cwd: bytes, top: bytes | None, run: Run, *, alone: bool = True
 ) -> tuple[list[Report], list[Observation]]:
     """
-    The caller closes the descriptors. What was looked at and not used is said.
+    The caller closes the descriptors. What was looked at and not used is said. `alone`: no other recording ran in this
+    work tree at the same time; else what the command did not name may be the other's.
 
     Nothing outside the work tree and the working directory is opened, and no symbolic link is followed.
     """
     found: list[Report] = []
-    not_used: dict[tuple[Literal["stale", "not observed"], str], list[str]] = {}
+    remarks: dict[tuple[_State, str], list[str]] = {}
     said: list[Observation] = []
-    named = [path for word in named_in(argv) for path in _files(os.path.normpath(os.path.join(cwd, word)))]
+    left = [_MOST_LOOKED_AT]
+    words = [os.path.normpath(os.path.join(cwd, word)) for word in named_in(argv)]
+    named = [path for word in words for path in _files(word, left)]
     roots = [os.path.normpath(root) for root in dict.fromkeys((cwd, top or cwd))]
     room = LARGEST_TOGETHER
-    for path in dict.fromkeys([*named, *_matching(roots, globs)]):
+    for path in dict.fromkeys([*named, *_matching(roots, globs, left)]):
         if len(found) == MOST or room < 0:
             most = f"more than {MOST} reports, or {LARGEST_TOGETHER >> 30} GiB of them"
             said.append(Observation("report", "partial", f"{most}: the rest was not collected"))
             break
         shown = _shown(path, cwd)
+
+        def remark(state: _State, why: str, name: str = _words(shown)) -> None:
+            remarks.setdefault((state, why), []).append(name)
+
         try:
             found.append(_open(path, roots, shown, run))
             room -= found[-1].size_bytes
+            if words.count(path) > 1:
+                remark("not observed", " was to be written more than once: the last one was seen")
+            if not alone and path not in named:
+                remark("not observed", " may be of another recording that ran at the same time")
         except _NotUsed as reason:
-            not_used.setdefault((reason.state, str(reason)), []).append(_words(shown))
+            remark(reason.of_named if path in named else reason.state, str(reason))
         except FileNotFoundError:
             if path in named:
-                why = ": the command was told to write it, but it is not there"
-                not_used.setdefault(("not observed", why), []).append(_words(shown))
+                remark("not observed", ": the command was told to write it, but it is not there")
         except OSError as error:
-            not_used.setdefault(("not observed", f": {error.strerror}"), []).append(_words(shown))
-    for (state, why), names in not_used.items():
+            remark("not observed", f": {error.strerror}")
+    for (state, why), names in remarks.items():
         said += [Observation("report", state, sentence) for sentence in sentences(names, why)]
+    if left[0] < 0:
+        most = f"more than {_MOST_LOOKED_AT:,} names were looked at"
+        said.append(Observation("report", "partial", f"{most}: reports were not looked for in the rest"))
     return found, said
 
 
@@ -100,13 +118,14 @@ def named_in(argv: Sequence[bytes]) -> Iterator[bytes]:
         option, equals, value = word.partition(b"=")
         if gtest := _GTEST.fullmatch(word):
             yield gtest[1]
-        elif _OPTION.fullmatch(option):
+        elif _OPTION.fullmatch(option) and not _NO_FILE.fullmatch(option):
             if equals and value:
                 yield value
             elif not equals and at + 1 < len(argv) and _is_path(argv[at + 1]):
                 yield argv[at + 1]
         elif re.search(rb"\s", word):
-            yield from (value for _, value in _IN_SCRIPT.findall(word) if _is_path(value))
+            found = _IN_SCRIPT.findall(word)
+            yield from (value for option, value in found if _is_path(value) and not _NO_FILE.fullmatch(option))
 
 
 def unchanged(report: Report) -> bool:
@@ -116,12 +135,13 @@ def unchanged(report: Report) -> bool:
 
 
 def _is_path(word: bytes) -> bool:
-    return not word.startswith(b"-") and (b"/" in word or b"." in word) and b"\0" not in word
+    is_plain = not any(sign in word for sign in (b"\0", b"$", b"`"))  # what a shell puts there is not known here
+    return is_plain and not word.startswith(b"-") and (b"/" in word or b"." in word)
 
 
-def _files(path: bytes) -> list[bytes]:
+def _files(path: bytes, left: list[int]) -> list[bytes]:
     """A folder for reports stands for those in it."""
-    return list(_below(path, [b"*.xml"], [_MOST_LOOKED_AT])) if os.path.isdir(path) else [path]
+    return list(_below(path, [b"*.xml"], left)) if os.path.isdir(path) else [path]
 
 
 def _open(path: bytes, roots: Sequence[bytes], shown: bytes, run: Run) -> Report:
@@ -140,10 +160,11 @@ def _check(state: os.stat_result, run: Run) -> None:
         raise _NotUsed(" is no regular file: not read")
     if state.st_size > LARGEST:
         raise _NotUsed(f" is larger than {LARGEST >> 20} MiB: not read")
-    if state.st_ctime_ns < run.began_ns - CLOCK_STEP_NS:
-        raise _NotUsed(" is older than the run: not used", stale=True)
+    # a new name, mode or link changes ctime alone, and a copy may bring an old mtime: the younger of both is no proof
+    if min(state.st_ctime_ns, state.st_mtime_ns) < run.began_ns - CLOCK_STEP_NS:
+        raise _NotUsed(" is older than the run: not used", "stale")
     if state.st_ctime_ns > run.ended_ns + CLOCK_STEP_NS:
-        raise _NotUsed(" changed after the run: not used", stale=True)
+        raise _NotUsed(" changed after the run: not used", "stale", of_named="partial")
 
 
 def _descend(path: bytes, roots: Sequence[bytes]) -> int:
@@ -175,8 +196,7 @@ def _is_link(name: bytes, folder: int) -> bool:
         return False
 
 
-def _matching(roots: Sequence[bytes], globs: Sequence[str]) -> Iterator[bytes]:
-    left = [_MOST_LOOKED_AT]
+def _matching(roots: Sequence[bytes], globs: Sequence[str], left: list[int]) -> Iterator[bytes]:
     for pattern in globs:
         parts = [part for part in os.fsencode(pattern).split(b"/") if part not in (b"", b".")]
         if b".." in parts or pattern.startswith("/"):

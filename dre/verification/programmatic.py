@@ -24,7 +24,7 @@ class _Seen(msgspec.Struct, frozen=True):
     """
     What the fresh reports say together. `unused`: a sentence for each that says nothing, because it is older than
     the run, was not collected or cannot be read; `unknown`: how many of them may hold something. `more`: there were
-    more than were collected.
+    more than were collected. `broke_off`: one of them ends in the middle of a test.
     """
 
     passed: int
@@ -39,6 +39,7 @@ class _Seen(msgspec.Struct, frozen=True):
     unused: tuple[str, ...]
     unknown: int
     more: bool
+    broke_off: bool
     evidence: tuple[UUID, ...]
 
     @property
@@ -63,7 +64,7 @@ async def judge(case: Case, blobs: BlobStore) -> Opinion:
     )
 
 
-PROGRAMMATIC = Verifier("programmatic/2", "programmatic", judge)
+PROGRAMMATIC = Verifier("programmatic/3", "programmatic", judge)
 
 
 def _opinion(case: Case, seen: _Seen) -> Opinion:
@@ -94,19 +95,21 @@ def _after_bad_end(bad_end: str, seen: _Seen) -> Opinion:
 
 
 def _after_exit_0(seen: _Seen) -> Opinion:
-    if not seen.names:
-        reason = "exit status only" if seen.unused else "exit status only: no test report was seen"
-        return Opinion("passed", 0.5, "exit status only", [reason])
     if seen.failed + seen.errors:
         reason = f"exited 0, but {seen.where} {_hold(seen)} {_failures(seen)}"
         return Opinion("failed", 1, _failed_summary(seen), [reason], veto=True)
+    if seen.more:
+        return abstained("not every report was read", *_said(seen))
+    if not seen.names:
+        reason = "exit status only" if seen.unused else "exit status only: no test report was seen"
+        return Opinion("passed", 0.5, "exit status only", [reason])
+    if seen.broke_off:
+        return abstained("the test run broke off", f"{seen.where} breaks off in the middle of a test", *_said(seen))
     if seen.claimed:
         reason = f"{seen.where} contradicts itself: it counts {counted(seen.claimed, 'failure')}, but no case shows one"
         return abstained("report contradicts itself", reason)
     if not seen.ran:
         return abstained("no test ran", *_said(seen))
-    if seen.more:
-        return abstained("not every report was read", *_said(seen))
     coverage = 0.5 if seen.unknown else 1  # what nobody read may hold the failure
     return Opinion("passed", coverage, f"{counted(seen.passed, 'test')} passed", _said(seen))
 
@@ -172,7 +175,8 @@ async def _read_reports(case: Case, blobs: BlobStore) -> _Seen:
             continue
         report = await _read(item, blobs)
         if isinstance(report, Unreadable):
-            unknown.append(f"{names[item.id]} cannot be read: {report}; taken as no report")
+            others = stale if report.is_other else unknown
+            others.append(f"{names[item.id]} cannot be read: {report}; taken as no report")
         else:
             found.append((item, report))
     return _Seen(
@@ -188,6 +192,7 @@ async def _read_reports(case: Case, blobs: BlobStore) -> _Seen:
         unused=tuple(filter(None, unique([*unknown, *stale]))),
         unknown=len(unknown),
         more=bool(case.observed(REPORT, "partial")),
+        broke_off=any(report.broke_off for _, report in found),
         evidence=tuple(item.id for item in case.of_kind(REPORT)),
     )
 

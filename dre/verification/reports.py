@@ -46,7 +46,8 @@ class RetriedCase(msgspec.Struct, frozen=True):
 
 class Report(msgspec.Struct, frozen=True):
     """
-    What the cases say. `claimed`: failures that the totals count although no case shows one.
+    What the cases say. `claimed`: failures that the totals count although no case shows one. `broke_off`: the run was
+    ended in the middle of a test.
 
     `failures`, `retried` and `contradictions` hold the first hundred; `retries` counts all.
     """
@@ -60,6 +61,7 @@ class Report(msgspec.Struct, frozen=True):
     retries: int = 0
     contradictions: tuple[str, ...] = ()
     claimed: int = 0
+    broke_off: bool = False
 
     @property
     def ran(self) -> int:
@@ -71,11 +73,15 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """No report, and why; where it goes wrong, when that is a place. Columns count from 0, as expat's do."""
+    """
+    No report, and why; where it goes wrong, when that is a place. Columns count from 0, as expat's do. `is_other`: it
+    is a whole document of another kind, such as a coverage report.
+    """
 
     why: str
     line: int | None = None
     column: int | None = None
+    is_other: bool = False
 
     def __str__(self) -> str:
         return self.why if self.line is None else f"{self.why} (line {self.line}, column {self.column})"
@@ -99,6 +105,10 @@ def parse_report(chunks: Iterable[bytes]) -> Report | Unreadable:
 class _Refused(Exception):
     """Leaves expat's call-backs."""
 
+    def __init__(self, why: str, *, is_other: bool = False) -> None:
+        super().__init__(why)
+        self.is_other = is_other
+
 
 class _Reading:
     """Feeds expat, and keeps what its elements come to."""
@@ -114,7 +124,7 @@ class _Reading:
         self._strip: bool | None = None
         self._unreadable: Unreadable | None = None
         self._depth = 0
-        self._by_pytest = False
+        self._by_pytest = self._broke_off = False
         self._suites: list[OpenSuite] = []
         self._case: OpenCase | None = None
         self._case_at = self._text_at = 0
@@ -150,6 +160,7 @@ class _Reading:
             retries=self._retries,
             contradictions=tuple(self._contradictions),
             claimed=0 if self._counts["failure"] + self._counts["error"] else self._claimed,
+            broke_off=self._broke_off,
         )
 
     def _parse(self, *, final: bool) -> None:
@@ -157,7 +168,7 @@ class _Reading:
             self._parser.Parse(self._take_clean(final=final), final)
         except _Refused as refused:
             self._unreadable = Unreadable(
-                str(refused), self._parser.CurrentLineNumber, self._parser.CurrentColumnNumber
+                str(refused), self._parser.CurrentLineNumber, self._parser.CurrentColumnNumber, refused.is_other
             )
         except expat.ExpatError as error:
             why = expat.errors.messages[error.code]
@@ -182,7 +193,7 @@ class _Reading:
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         if self._depth == 1 and tag not in _SUITES:
-            raise _Refused(f"it is no JUnit report: its root is <{tag[:40]}>")
+            raise _Refused(f"it is no JUnit report: its root is <{tag[:40]}>", is_other=True)
         if self._depth > MAX_DEPTH:
             raise _Refused(f"its elements are nested more than {MAX_DEPTH} deep")
         if self._case is not None:
@@ -211,7 +222,7 @@ class _Reading:
                 case.message = _first_line(attributes.get("type", ""))
                 self._read_text()
         elif tag in ("skipped", "skip"):
-            case.end_as("skipped")
+            case.skip(attributes)
         elif tag in ("flakyFailure", "flakyError", "rerunFailure", "rerunError"):
             case.earlier_failures += 1
 
@@ -241,6 +252,9 @@ class _Reading:
 
     def _end_case(self, case: OpenCase) -> None:
         self._case = None
+        if self._by_pytest and not case.attributes.get("name") and not case.attributes.get("classname"):
+            self._broke_off = True  # pytest wrote what it had: it was interrupted, or told to exit, in this test
+            return
         name = case_name(case.attributes, by_pytest=self._by_pytest)
         self._suites[-1].add(name, case.ended)
         if case.earlier_failures:

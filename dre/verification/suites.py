@@ -14,6 +14,8 @@ _ENDED: dict[str, Ended] = {
     **dict.fromkeys(("error", "errored"), "error"),
 }
 """What some tools say in an attribute of the case, googletest that it was not run among them."""
+_NOT_STARTED = ("Unable to find executable", "Fixture dependency failed", "Missing Configuration")
+"""Of ctest's reasons for not running a test those that it fails for."""
 _PYTHON_MODULE = re.compile(r"test_\w*|\w*_test|tests?")
 
 
@@ -76,6 +78,7 @@ class OpenCase:
 
     def __init__(self, attributes: dict[str, str]) -> None:
         self.attributes = attributes
+        self._is_todo = False
         self.ended: Ended = "passed"
         for key in ("status", "result"):
             self.end_as(_ENDED.get(attributes.get(key, "").lower(), "passed"))
@@ -83,7 +86,19 @@ class OpenCase:
         self.earlier_failures = 0
 
     def end_as(self, ended: Ended) -> None:
-        self.ended = max(self.ended, ended, key=_SEVERITY.index)
+        self.ended = "skipped" if self._is_todo else max(self.ended, ended, key=_SEVERITY.index)
+
+    def skip(self, attributes: dict[str, str]) -> None:
+        """
+        What node marks as to do fails nothing, however it ends. What ctest could not start it calls skipped, and fails
+        for it.
+        """
+        if attributes.get("type") == "todo":
+            self._is_todo = True
+        message = attributes.get("message", "")
+        could_not_start = self.attributes.get("status") == "notrun" and message.startswith(_NOT_STARTED)
+        self.message = self.message or message[:MAX_WORDS] * could_not_start
+        self.end_as("error" if could_not_start else "skipped")
 
 
 def case_name(attributes: dict[str, str], *, by_pytest: bool) -> str:

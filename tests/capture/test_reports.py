@@ -1,6 +1,7 @@
 """A test report counts only if this run wrote it, and only a file of the work tree is opened."""
 
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -51,6 +52,10 @@ def find(
         (["pytest", "--junitxml="], []),
         (["sh", "-c", "cd x && pytest --junitxml='a b.xml' -q --junit-xml out.xml; true"], ["out.xml"]),
         (["make", "TESTFLAGS=--junitxml=a.xml -q"], ["a.xml"]),
+        (["pytest", "--junitxml=a.xml", "--junit-prefix=py3.11"], ["a.xml"]),
+        (["gotestsum", "--junitfile=a.xml", "--junitfile-testsuite-name=short"], ["a.xml"]),
+        (["mvn", "-DjunitVersion=5.9.1", "test"], []),
+        (["sh", "-c", "for s in a b; do pytest $s --junitxml=reports/$s.xml; done"], []),
     ],
 )
 def test_where_the_command_was_told_to_write(argv: list[str], named: list[str]) -> None:
@@ -83,13 +88,12 @@ def test_globs_are_asked_of_the_working_directory_and_of_the_top(tmp_path: Path)
 def test_the_same_file_is_collected_once(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(REPORT)
 
-    assert find(tmp_path, "--junitxml=a.xml", "--junitxml=./a.xml", globs=["a.xml", "*.xml"])[0] == ["a.xml"]
+    assert find(tmp_path, "--junitxml=a.xml", "--junit-dir=.", globs=["a.xml", "*.xml"]) == (["a.xml"], [])
 
 
-def test_freshness_goes_by_the_time_that_nobody_can_set(tmp_path: Path) -> None:
+def test_freshness_goes_by_the_times_of_the_file_and_of_its_content(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     report.write_text(REPORT)
-    os.utime(report, (1, 1))  # an unpacked or restored file: its modification time says nothing
     changed = report.stat().st_ctime_ns
 
     def said(began: int, ended: int) -> list[str]:
@@ -99,6 +103,30 @@ def test_freshness_goes_by_the_time_that_nobody_can_set(tmp_path: Path) -> None:
     assert said(changed + CLOCK_STEP_NS, changed + 10**9) == []  # the kernel's file clock is a little behind
     assert said(changed + CLOCK_STEP_NS + 1, changed + 10**9) == ["report.xml is older than the run: not used"]
     assert said(0, changed - CLOCK_STEP_NS - 1) == ["report.xml changed after the run: not used"]
+
+
+@pytest.mark.parametrize("touched", ["unpacked", "renamed", "chmod", "linked", "copied"])
+def test_a_leftover_that_something_in_the_run_touched_is_still_one(tmp_path: Path, touched: str) -> None:
+    report, old = tmp_path / "report.xml", tmp_path / "old"
+    old.write_text(REPORT)
+    until(lambda: time.time_ns() > old.stat().st_ctime_ns + 2 * CLOCK_STEP_NS, "the file's time to pass")
+    began = time.time_ns()
+    if touched in ("unpacked", "copied"):
+        shutil.copyfile(old, report)
+        if touched == "unpacked":
+            os.utime(report, (1, 1))
+        else:
+            shutil.copystat(old, report)
+    else:
+        os.rename(old, report)
+        if touched == "chmod":
+            report.chmod(0o640)
+        elif touched == "linked":
+            os.link(report, tmp_path / "backup")
+
+    found, [said] = find(tmp_path, globs=["*.xml"], run=Run(began, began + 10**12))
+
+    assert (found, said.state, said.detail) == ([], "stale", "report.xml is older than the run: not used")
 
 
 def test_what_is_stale_is_said_as_stale(tmp_path: Path) -> None:
@@ -214,11 +242,61 @@ async def test_a_stale_report_leaves_a_remark(repository: Place, history: Histor
     (repository.top / "report.xml").write_text(REPORT)
     changed = (repository.top / "report.xml").stat().st_ctime_ns
     until(lambda: time.time_ns() > changed + 2 * CLOCK_STEP_NS, "the file's time to pass")
-    id = repository.wrap("true", "--junitxml=report.xml")
+    id = repository.wrap("true")
     await history.take(repository, Rules(report_globs=["*.xml"]))
 
     [said] = await history.observations(id, "report")
     assert (said.state, said.detail) == ("stale", "report.xml is older than the run: not used")
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "state", "why"),
+    [(10**12, 2 * 10**12, "not observed", "is older than the run"), (-(10**12), -(10**11), "partial", "changed after")],
+)
+def test_what_is_of_another_time_where_the_command_writes_hides_what_it_wrote(
+    tmp_path: Path, began: int, ended: int, state: str, why: str
+) -> None:
+    (tmp_path / "report.xml").write_text(REPORT)
+    now = time.time_ns()
+
+    found, [said] = find(tmp_path, "--junitxml=report.xml", run=Run(now + began, now + ended))
+
+    assert (found, said.state) == ([], state)
+    assert said.detail.startswith(f"report.xml {why}")
+
+
+def test_of_a_file_that_is_to_be_written_twice_it_is_said_that_only_the_last_was_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(REPORT)
+
+    found, [said] = find(tmp_path, "sh", "-c", "pytest one --junitxml=a.xml; pytest two --junitxml=./a.xml")
+
+    assert (found, said.state) == (["a.xml"], "not observed")
+    assert said.detail == "a.xml was to be written more than once: the last one was seen"
+
+
+def test_beside_another_recording_only_what_the_command_names_is_surely_its_own(tmp_path: Path) -> None:
+    for name in ("a.xml", "b.xml"):
+        (tmp_path / name).write_text(REPORT)
+    always = Run(0, time.time_ns() + 10**12)
+
+    found, [said] = find_reports(
+        [b"--junitxml=a.xml"], ["*.xml"], os.fsencode(tmp_path), os.fsencode(tmp_path), always, alone=False
+    )
+    _opened.extend(found)
+
+    assert [report.source for report in found] == [b"a.xml", b"b.xml"]
+    assert (said.state, said.detail) == ("not observed", "b.xml may be of another recording that ran at the same time")
+
+
+def test_a_search_that_ends_before_all_was_looked_at_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dre.capture.reports._MOST_LOOKED_AT", 3)
+    for name in ("a.xml", "b.xml", "c.xml", "d.xml"):
+        (tmp_path / name).write_text(REPORT)
+
+    found, [said] = find(tmp_path, globs=["*.xml"])
+
+    assert (found, said.state) == (["a.xml", "b.xml", "c.xml"], "partial")
+    assert said.detail == "more than 3 names were looked at: reports were not looked for in the rest"
 
 
 async def test_of_the_reports_of_many_suites_every_one_is_read(repository: Place, history: History) -> None:
@@ -245,6 +323,6 @@ async def test_a_report_that_changes_while_it_is_read_is_not_used(
 
     assert "report" not in await history.items(id)
     [said] = await history.observations(id, "report")
-    assert said.detail == "report.xml changed while it was read: not used"
+    assert (said.state, said.detail) == ("partial", "report.xml changed while it was read: not used")
     stored = {path.parent.name + path.name for path in (history.folder / "evidence").glob("??/*")}
     assert stored == {item.hash for item in (await history.items(id)).values()}  # nothing that nobody speaks of

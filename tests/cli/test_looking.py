@@ -330,7 +330,7 @@ def test_events_name_the_operation_that_can_be_shown_and_who_judged_it(shop: Sho
     told = [line.split()[5:] for line in shop.dre("events").out.splitlines() if "verification." in line]
     assert told == [
         ["operation", short, "default/1"],
-        ["operation", short, "programmatic/2", "passed"],
+        ["operation", short, "programmatic/3", "passed"],
         ["operation", short, "structural/1", "passed"],
         ["operation", short, "passed"],
     ]

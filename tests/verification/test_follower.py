@@ -89,7 +89,7 @@ async def test_complete_evidence_leads_to_a_verdict(
     assert isinstance(programmatic.event, VerificationJudged)
     assert programmatic.event.id == programmatic.id
     assert (programmatic.event.verifier, programmatic.event.reasons) == (
-        "programmatic/2",
+        "programmatic/3",
         ["4 tests passed (report.xml)"],
     )
     assert isinstance(structural.event, VerificationJudged)
@@ -243,7 +243,7 @@ async def test_a_stumbling_programmatic_verifier_is_never_a_pass(
     recorded: Recording, store: SQLiteEventStore, appender: Appender, blobs: FileBlobStore
 ) -> None:
     await VerificationTrigger(store, appender, ACTOR).handle(await history(store))
-    judging = Judging(store, appender, blobs, ACTOR, [Verifier("programmatic/2", "programmatic", broken), STRUCTURAL])
+    judging = Judging(store, appender, blobs, ACTOR, [Verifier("programmatic/3", "programmatic", broken), STRUCTURAL])
     await judging.handle(await history(store))
     complete = (await about_verification(store))[-1].event
     assert isinstance(complete, VerificationComplete)
@@ -287,7 +287,7 @@ async def test_judging_again_adds_a_verification_and_leaves_the_old_one(
 ) -> None:
     await following.catch_up()
     before = await history(store)
-    newer = [Verifier("programmatic/2", "programmatic", PROGRAMMATIC.judge), STRUCTURAL]
+    newer = [Verifier("programmatic/3", "programmatic", PROGRAMMATIC.judge), STRUCTURAL]
 
     async def again() -> UUID:
         return await judge_again(store, appender, blobs, actor=ACTOR, operation_id=recorded.id, verifiers=newer)
@@ -304,7 +304,7 @@ async def test_judging_again_adds_a_verification_and_leaves_the_old_one(
 
 
 def test_a_verdict_is_outdated_when_other_verifiers_would_judge_today() -> None:
-    assert not is_outdated(["structural/1", "programmatic/2"])
-    assert is_outdated(["programmatic/2"])
+    assert not is_outdated(["structural/1", "programmatic/3"])
+    assert is_outdated(["programmatic/3"])
     assert is_outdated(["programmatic/0", "structural/1"])
-    assert {verifier.name for verifier in VERIFIERS} == {"programmatic/2", "structural/1"}
+    assert {verifier.name for verifier in VERIFIERS} == {"programmatic/3", "structural/1"}

@@ -107,6 +107,29 @@ async def test_a_stale_report_beside_a_fresh_one_is_still_named(recording: Recor
     ]
 
 
+async def test_a_document_of_another_kind_beside_a_report_takes_nothing_from_it(recording: Recording) -> None:
+    await recording.report(junit(*passing(2)))
+    await recording.report(b"<coverage/>", "reports/coverage.xml")
+    verdict = await judged(recording)
+    assert (verdict.status, verdict.coverage) == ("passed", 1)
+    assert "its root is <coverage>" in verdict.reasons[1]
+
+
+async def test_what_this_run_wrote_and_somebody_has_changed_since_leaves_no_verdict(recording: Recording) -> None:
+    recording.observe("report", "partial", "report.xml changed after the run: not used")
+    verdict = await judged(recording)
+    assert (verdict.status, verdict.summary) == ("abstained", "not every report was read")
+    assert verdict.reasons == ["report.xml changed after the run: not used"]
+
+
+async def test_a_run_that_broke_off_in_a_test_has_not_passed_that_test(recording: Recording) -> None:
+    cases = '<testcase classname="test_a" name="test_1"/><testcase time="0.000"/>'
+    await recording.report(f'<testsuites><testsuite name="pytest" tests="1">{cases}</testsuite></testsuites>'.encode())
+    verdict = await judged(recording)
+    assert (verdict.status, verdict.summary) == ("abstained", "the test run broke off")
+    assert verdict.reasons == ["report.xml breaks off in the middle of a test", "1 test passed (report.xml)"]
+
+
 async def test_one_that_was_collected_although_stale_is_not_used(recording: Recording) -> None:
     await recording.report(junit(*passing(1)), fresh=False)
     verdict = await judged(recording)

@@ -81,6 +81,30 @@ def test_what_only_an_attribute_says_is_heard(status: str, expected: tuple[int, 
     assert numbers(read(f'<testsuite><testcase name="a" {status}/></testsuite>'.encode())) == expected
 
 
+def test_what_node_marks_as_to_do_fails_nothing() -> None:
+    case = '<testcase name="a"><skipped type="todo" message="true"/><failure type="testCodeFailure"/></testcase>'
+    report = parse_report([f"<testsuites>{case}</testsuites>".encode()])
+    assert isinstance(report, Report)
+    assert (report.skipped, report.failed, report.failures) == (1, 0, ())
+
+
+@pytest.mark.parametrize(
+    ("message", "ended"),
+    [
+        ("Unable to find executable: missing", "error"),
+        ("Fixture dependency failed", "error"),
+        ("SKIP_RETURN_CODE=4", "skipped"),
+        ("", "skipped"),
+    ],
+)
+def test_what_ctest_could_not_start_is_an_error(message: str, ended: str) -> None:
+    case = f'<testcase name="a" status="notrun"><skipped message="{message}"/></testcase>'
+    report = parse_report([f'<testsuite name="ctest">{case}</testsuite>'.encode()])
+    assert isinstance(report, Report)
+    assert (report.errors, report.skipped) == ((1, 0) if ended == "error" else (0, 1))
+    assert [failure.message for failure in report.failures] == [message] * report.errors
+
+
 def test_the_worst_that_a_case_says_is_what_it_came_to() -> None:
     for inside in ("<skipped/><failure/>", "<failure/><failure/><skipped/>", "<properties/><failure/><system-out/>"):
         assert numbers(read(junit(a_test("a", inside)))) == (0, 1, 0, 0)
