@@ -159,6 +159,13 @@ def test_what_keeps_it_from_a_server_is_said(shop: Shop, elsewhere: Shop, more: 
         garbled = elsewhere.dre("events", *more, "--server", nonsense, "--token-file", str(wrong))
         assert (garbled.status, f"--server {nonsense}: no address" in garbled.err) == (2, True), garbled.err
         assert len(garbled.err.splitlines()) == 2
+    for unfit in ("/?x", "?", "/#x", "#"):
+        garbled = elsewhere.dre("events", *more, "--server", base + unfit, "--token-file", str(wrong))
+        assert (garbled.status, f"--server {base}{unfit}: no address" in garbled.err) == (2, True), garbled.err
+    for secret in ("http://me:hunter2@127.0.0.1:1", "http://me:hunter2@a/b@127.0.0.1:1", "me:hunter2@127.0.0.1:1"):
+        garbled = elsewhere.dre("events", *more, "--server", secret, "--token-file", str(wrong))
+        assert (garbled.status, "--server 127.0.0.1:1: no address" in garbled.err) == (2, True), garbled.err
+        assert "hunter2" not in garbled.err
     alone = elsewhere.dre("events", *more, "--token-file", str(wrong))
 
     assert (refused.status, "the token is not this server's" in refused.err) == (3, True), refused.err
