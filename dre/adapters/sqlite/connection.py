@@ -108,6 +108,8 @@ class Database:
                 f"{path} is damaged: {error}{self._how_much_is_left()}",
                 hint="keep a copy of .dre as it is, then put back the newest backup of it; recordings wait meanwhile",
             ) from error
+        except UnicodeEncodeError:  # what a caller asked for, not what is in the file
+            raise
         except (
             ValueError,
             msgspec.MsgspecError,
