@@ -125,7 +125,7 @@ class Database:
         return self._connection is not None and self._connection.system_errno in _NO_ROOM
 
     def _damaged(self, error: Exception) -> Damaged:
-        return Damaged(f"{self.path} is damaged: {error}", hint="delete it; history makes it again")
+        return Damaged(f"{self.path} is damaged: {error}", hint="dre projections rebuild makes all tables anew")
 
     def _how_much_is_left(self) -> str:
         """
