@@ -16,6 +16,7 @@ from dre.cli.verdicts import NOTHING, in_a_list
 from dre.cli.which import short_ids
 from dre.documentation import words
 from dre.domain.verification import Result
+from dre.errors import UsageError
 from dre.projections.operations import ALL, RUNNING, OperationRow, Status, newest, summary
 from dre.projections.operations import Asked as Which
 
@@ -44,6 +45,8 @@ def command(
 
     With --json one object a line, with full ids and exact times (milliseconds since 1970, UTC).
     """
+    if text is not None:
+        _check(text)
     begun = None if since is None else parse_moment(since, datetime.fromtimestamp(asked.now_ms / 1000).astimezone())
     which = Which(since=begun, command=text, status=status, result=result)
     rows = run(_read(asked, limit, which))
@@ -54,6 +57,13 @@ def command(
         asked.screen().rows(_table(rows, asked.now_ms), flexible=2)
     else:
         asked.note("no operations here yet: dre wrap COMMAND records one" if which == ALL else "no operation matches")
+
+
+def _check(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8, as Python keeps them: no command that was stored has any
+        raise UsageError(f"--command {text!r}: no text in UTF-8", hint="dre log shows how commands are kept") from None
 
 
 async def _read(asked: Asked, limit: int, which: Which) -> Sequence[OperationRow]:

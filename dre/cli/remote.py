@@ -14,6 +14,8 @@ HERE = "."
 """In place of an address: the server of the workspace here."""
 
 _LONGEST_TOKEN = 4096
+_NOT_PLACES = frozenset("?#@")
+"""A question, a place on a page, who asks: the client adds paths and questions of its own, and shows the token."""
 
 
 def client(asked: Asked, url: str, token_file: str | None) -> Client:
@@ -26,8 +28,9 @@ def client(asked: Asked, url: str, token_file: str | None) -> Client:
         serving()
         return Client(serving, _reading(token_file) if token_file is not None else _reading_here(asked))
     if not _is_address(url):
+        shown = url.rpartition("@")[2]  # what stands before it may be a password, and whoever is told may write it down
         raise UsageError(
-            f"--server {url}: no address of a server",
+            f"--server {shown}: no address of a server",
             hint="the first line that dre serve prints; --server alone asks the server of the workspace here",
         )
     return Client(url, _reading(token_file) if token_file is not None else _reading_here(asked))
@@ -39,7 +42,7 @@ def _is_address(url: str) -> bool:
         is_one = place.scheme in ("http", "https") and bool(place.hostname) and place.port != 0
     except ValueError:  # brackets that are not closed, a port that is none
         return False
-    return is_one and place.path in ("", "/") and not place.query
+    return is_one and place.path in ("", "/") and not set(url) & _NOT_PLACES
 
 
 def _serving_here(asked: Asked) -> Callable[[], str]:

@@ -44,7 +44,7 @@ async def _serve(asked: Asked, host: str, port: int, names: tuple[str, ...]) -> 
 
     allow_many_descriptors()
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _endings():
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     with logs.going_to_stderr():
         async with opened(asked) as engine:
@@ -62,6 +62,12 @@ async def _serve(asked: Asked, host: str, port: int, names: tuple[str, ...]) -> 
                     task.cancel()
                 if vanished in done:
                     raise LedgerError(f"{vanished.result()}; the server ends", hint="dre doctor says what is there now")
+
+
+def _endings() -> list[signal.Signals]:
+    """Who closes the terminal ends what runs in it, unless that was started to outlive it (`nohup`)."""
+    outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM] if outlives else [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 def _say(asked: Asked, base: str, once: str) -> None:

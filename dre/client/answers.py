@@ -30,6 +30,12 @@ def reaching(base: str) -> Iterator[None]:
 
 def _why(error: Exception) -> str:
     """The system's words where it has some: the library's repeat the address, and speak of TLS where none is."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        refused = error.certificate_error
+        return f"TLS: {getattr(refused, 'verify_message', None) or refused}"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):  # its number is OpenSSL's, not the system's
+        reason = getattr(error.os_error, "reason", None) or str(error.os_error)
+        return f"TLS: {reason.replace('_', ' ').lower()}"
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.errno or 0
         return os.strerror(number) if number > 0 else error.strerror or str(error)  # a resolver's numbers are its own

@@ -99,7 +99,7 @@ class Following:
                         yield event
             except _Lost:
                 pass
-            except (ServerUnreachable, StoreBusy):
+            except StoreBusy:
                 if self._known is None:
                     raise
             except Unauthenticated:
@@ -117,12 +117,22 @@ class Following:
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        try:
+            socket = await self._connect()
+        except ServerUnreachable:
+            if self._known is None:
+                raise
+            raise _Lost from None  # it may come back; one that is there and talks nonsense will not talk sense
+        async with socket:
+            yield socket
+
+    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
         base = self._server.place()
         self._shown = self._server.token()
         try:
             with reaching(base):
                 async with asyncio.timeout(CONNECT_S):
-                    socket = await self._server.http().ws_connect(
+                    return await self._server.http().ws_connect(
                         f"{base}/api/v1/stream",
                         headers={"Authorization": f"Bearer {self._shown}"},
                         max_msg_size=LARGEST_MESSAGE,
@@ -131,8 +141,6 @@ class Following:
         except ServerUnreachable:
             await self._server.check()  # a refused handshake has no words: ask once more, where there are some
             raise
-        async with socket:
-            yield socket
 
     async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         asked = self._wanted

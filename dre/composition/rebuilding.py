@@ -9,10 +9,12 @@ from glob import escape, glob
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from dre.adapters.sqlite.connection import Damaged
 from dre.adapters.sqlite.table_store import open_table_store
 from dre.application.follow import Following
 from dre.composition import CACHE, TABLES, Engine
 from dre.ports.table_store import Parked, Place, TableStore
+from dre.projections import PROJECTIONS
 from dre.projections.projection import Projecting, Projection
 
 _PREFIX = "rebuild-"
@@ -21,6 +23,7 @@ _PREFIX = "rebuild-"
 class Rebuilding:
     def __init__(self, engine: Engine, path: str, aside: TableStore, projections: Sequence[Projection[Any]]) -> None:
         self._engine, self._path, self._aside = engine, path, aside
+        self._may_empty = len(projections) == len(PROJECTIONS)  # of what it does not make anew it takes nothing away
         self._rows = {projection.name: projection.row for projection in projections}
         self._following = Following(engine.store, aside, [Projecting(one, aside) for one in projections])
 
@@ -34,11 +37,20 @@ class Rebuilding:
         while True:
             if parked := await self._following.catch_up():
                 return parked
-            standing = await self._engine.tables.places()
-            if not await self._is_behind(standing) and await self._engine.tables.replace(
-                self._path, self._rows, {name: standing[name] for name in self._rows if name in standing}
-            ):
-                return []
+            try:
+                if await self._took_place():
+                    return []
+            except Damaged:
+                if not self._may_empty:
+                    raise
+                self._may_empty = False  # what is damaged still is not mended by doing it again
+                await self._engine.tables.empty()
+
+    async def _took_place(self) -> bool:
+        standing = await self._engine.tables.places()
+        return not await self._is_behind(standing) and await self._engine.tables.replace(
+            self._path, self._rows, {name: standing[name] for name in self._rows if name in standing}
+        )
 
     async def _is_behind(self, standing: Mapping[str, Place]) -> bool:
         """Others follow meanwhile and may have seen more. Who saw more than there is saw another history."""

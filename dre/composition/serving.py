@@ -37,9 +37,9 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
 """All addresses of the machine, and the one of them that is told: nobody can ask by the name of all."""
 _IPV4_MAPPED = "::ffff:"
-_NAME = re.compile(r"([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+_NAME = re.compile(r"([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?", re.ASCII | re.IGNORECASE)
 """What a `Host` can hold (RFC 9110, 7.2): anything else would never be asked by."""
-_HTTP_PORT = 80
+_HTTP_PORT, _LAST_PORT = 80, 65535
 _BACKLOG = 512
 LEAST_ROOM = 8 << 20
 """The largest append there is, and SQLite's log of it. Bytes."""
@@ -286,7 +286,8 @@ def _page_name(host: str) -> str:
 
 def _check_names(names: Sequence[str]) -> None:
     for name in names:
-        if _NAME.fullmatch(name) is None:
+        found = _NAME.fullmatch(name)
+        if found is None or not 0 < int(found["port"] or _HTTP_PORT) <= _LAST_PORT:
             raise UsageError(
                 f"--name {name!r} is no name: a host name is expected, with a port where the proxy has one of its own",
                 hint="such as dre.example.org or dre.example.org:8443; no http://, no path, letters of ASCII alone",

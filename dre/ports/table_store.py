@@ -102,6 +102,10 @@ class TableStore(Protocol):
         """
         ...
 
+    async def empty(self) -> None:
+        """Without tables and cursors, whatever state they are in: also those that cannot be read any more."""
+        ...
+
     async def query(self, row: type[AnyRow], query: Query) -> list[AnyRow]: ...
 
     def commits(self) -> object:

@@ -89,6 +89,10 @@ def test_the_log_is_searched_by_command_verdict_and_end(shop: Shop) -> None:
     unknown = shop.dre("log", "--result", "good")
     assert unknown.status == 2
     assert "'passed', 'failed', 'inconclusive'" in unknown.err
+    unwritten = shop.dre("log", "--command", os.fsdecode(b"\xff"))
+    assert (unwritten.status, unwritten.out) == (2, "")
+    assert "--command '\\udcff'" in unwritten.err
+    assert "damaged" not in unwritten.err
 
 
 def test_without_operations_the_log_is_empty_and_says_so_aside(shop: Shop) -> None:

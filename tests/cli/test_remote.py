@@ -1,9 +1,11 @@
 """`dre events --server`: what a server says is printed as if it lay here, and what keeps it from that is said."""
 
 import contextlib
+import datetime as dt
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -12,6 +14,9 @@ from pathlib import Path
 
 import pytest
 from cli.shop import LIMIT_S, PYTHON, Shop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 
 @contextlib.contextmanager
@@ -154,6 +159,13 @@ def test_what_keeps_it_from_a_server_is_said(shop: Shop, elsewhere: Shop, more: 
         garbled = elsewhere.dre("events", *more, "--server", nonsense, "--token-file", str(wrong))
         assert (garbled.status, f"--server {nonsense}: no address" in garbled.err) == (2, True), garbled.err
         assert len(garbled.err.splitlines()) == 2
+    for unfit in ("/?x", "?", "/#x", "#"):
+        garbled = elsewhere.dre("events", *more, "--server", base + unfit, "--token-file", str(wrong))
+        assert (garbled.status, f"--server {base}{unfit}: no address" in garbled.err) == (2, True), garbled.err
+    for secret in ("http://me:hunter2@127.0.0.1:1", "http://me:hunter2@a/b@127.0.0.1:1", "me:hunter2@127.0.0.1:1"):
+        garbled = elsewhere.dre("events", *more, "--server", secret, "--token-file", str(wrong))
+        assert (garbled.status, "--server 127.0.0.1:1: no address" in garbled.err) == (2, True), garbled.err
+        assert "hunter2" not in garbled.err
     alone = elsewhere.dre("events", *more, "--token-file", str(wrong))
 
     assert (refused.status, "the token is not this server's" in refused.err) == (3, True), refused.err
@@ -170,17 +182,58 @@ def test_what_keeps_it_from_a_server_is_said(shop: Shop, elsewhere: Shop, more: 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", b"SSH-2.0-OpenSSH_9\r\n", b""])
 def test_what_is_no_dre_server_is_told_apart(elsewhere: Shop, more: list[str], answer: bytes) -> None:
     (elsewhere.folder / "token").write_text("x" * 43)
+    with answering(answer) as place:
+        base = f"http://{place}"
+        found = elsewhere.dre("events", *more, "--server", base, "--token-file", "token")
+    assert (found.status, base in found.err, "unexpected" in found.err) == (3, True, False), found.err
+
+
+@pytest.mark.parametrize("more", [[], ["--follow"]])
+def test_why_there_is_no_tls_with_a_server_is_said(elsewhere: Shop, more: list[str], tmp_path: Path) -> None:
+    (elsewhere.folder / "token").write_text("x" * 43)
+    with answering(b"", self_signed(tmp_path)) as stranger, answering(b"HTTP/1.1 400 Bad Request\r\n\r\n") as plain:
+        for place, why in ((stranger, "certificate"), (plain, "TLS")):
+            found = elsewhere.dre("events", *more, "--server", f"https://{place}", "--token-file", "token")
+            said = f"https://{place}: TLS: " in found.err
+            assert (found.status, said, why in found.err) == (3, True, True), found.err
+            assert "not permitted" not in found.err
+
+
+@contextlib.contextmanager
+def answering(answer: bytes, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Says this to whatever is said to it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
             with contextlib.suppress(OSError):
                 while True:
-                    connection, _ = listening.accept()
-                    with connection:
-                        connection.recv(65536)
-                        connection.sendall(answer)
+                    answer_one(listening.accept()[0])
+
+        def answer_one(connection: socket.socket) -> None:
+            with contextlib.suppress(ssl.SSLError), connection:
+                spoken = connection if tls is None else tls.wrap_socket(connection, server_side=True)
+                with spoken:
+                    spoken.recv(65536)
+                    spoken.sendall(answer)
 
         threading.Thread(target=serve, daemon=True).start()
-        base = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        found = elsewhere.dre("events", *more, "--server", base, "--token-file", "token")
-    assert (found.status, base in found.err, "unexpected" in found.err) == (3, True, False), found.err
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dre.example.org")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem, traditional = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL
+    both = folder / "stranger.pem"
+    secret = key.private_bytes(pem, traditional, serialization.NoEncryption())
+    both.write_bytes(certificate.public_bytes(pem) + secret)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return context

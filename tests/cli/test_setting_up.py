@@ -388,6 +388,31 @@ def test_tables_are_made_anew_and_are_the_same(shop: Shop) -> None:
     assert shop.dre("log", "--json").out == before
 
 
+@pytest.mark.parametrize("table", ["operations", "cursor"])
+def test_tables_that_cannot_be_read_any_more_are_made_anew_with_all_others(shop: Shop, table: str) -> None:
+    shop.record("true")
+    before = shop.dre("log", "--json").out
+    path = shop.folder / ".dre" / "cache" / "tables.db"
+    with contextlib.closing(sqlite3.connect(path)) as tables:
+        [[page]] = tables.execute("pragma page_size")
+        [[root]] = tables.execute("select rootpage from sqlite_master where name = ?", [table])
+    with open(path, "r+b") as file:
+        file.seek((root - 1) * page)
+        file.write(b"\xff" * page)
+    with serving(shop):  # it has them open, and goes on with those that are made
+        one = shop.dre("projections", "rebuild", "operations")
+        assert (one.status, f"{path} is damaged" in one.err) == (3, True), one.err
+        assert "dre projections rebuild makes all tables anew" in one.err
+        everything = shop.dre("projections", "rebuild")
+        assert everything.status == 0, everything.err
+        assert shop.dre("log", "--json").out == before
+        shop.record("true")
+        assert shop.dre("log", "--json").out.endswith(before)
+        until(lambda: findings(shop)["server"][0] == "ok")
+    assert len(shop.dre("log", "--json").json_lines()) == 2
+    assert shop.dre("doctor").status == 0
+
+
 def test_what_a_killed_rebuild_left_is_swept_away_and_what_another_works_on_is_not(shop: Shop) -> None:
     shop.record("true")
     cache = shop.folder / ".dre" / "cache"

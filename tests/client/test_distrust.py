@@ -188,6 +188,15 @@ async def test_what_does_not_answer_as_a_dre_server_is_none(answer: Any) -> None
             await told(liar.base, 1)
 
 
+@pytest.mark.parametrize("nonsense", ["nonsense", "[]", {"type": 1}, {"type": "ledger.created", "id": "x"}])
+async def test_nonsense_is_said_wherever_a_stream_tells_it(served: Served, nonsense: Any) -> None:
+    events = await history(served)
+    for script in ([subscribed(events), *events[1:3], nonsense], [nonsense]):
+        async with lying([subscribed(events), events[0]], script, []) as liar:
+            with pytest.raises(ServerUnreachable, match="does not answer as a DRE server does"):
+                await told(liar.base, 6)
+
+
 async def test_an_error_of_the_stream_is_raised_by_its_code() -> None:
     problem = {"type": "error", "code": "history_differs", "detail": "not here", "hint": "begin again"}
     async with lying([problem]) as liar:

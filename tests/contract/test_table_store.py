@@ -267,6 +267,20 @@ async def test_who_was_prepared_before_the_tables_were_replaced_goes_on_behind_t
     assert await quick.query(RunRow, Query()) == [run(1, command="anew"), run(2)]
 
 
+async def test_who_was_prepared_before_the_tables_were_emptied_begins_anew(
+    two_tables: tuple[TableStore, TableStore],
+) -> None:
+    slow, quick = two_tables
+    await prepared(slow, run(1))
+
+    await quick.empty()
+
+    assert await quick.places() == {}
+    assert not await slow.advance("runs", ONE, TWO, [run(2)])
+    assert await slow.prepare("runs", 1, RunRow) == Place()
+    assert await quick.query(RunRow, Query()) == []
+
+
 async def test_of_two_at_the_same_place_one_advances(two_tables: tuple[TableStore, TableStore]) -> None:
     for tables in two_tables:
         await tables.prepare("runs", 1, RunRow)

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import operator
 import os
+import pty
 import random
 import signal
 import sys
@@ -21,6 +22,13 @@ from dre.server.access import Principal
 from dre.server.incoming import ARRIVING
 
 PATIENCE_S = 15.0
+SERVE = [sys.executable, "-P", "-m", "dre", "serve", "--port", "0"]
+TAKE_THE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""The leader of a session is told when its terminal is closed."""
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -144,11 +152,9 @@ async def test_a_goodbye_that_fails_keeps_the_server_from_no_other(folder: Path)
     assert (folder / ".dre" / "serving").read_bytes() == b""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_server_that_is_ended_tells_its_listeners_from_where_to_go_on(folder: Path, number: int) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "dre", "serve", "--port", "0", cwd=folder, stdout=asyncio.subprocess.PIPE
-    )
+    process = await asyncio.create_subprocess_exec(*SERVE, cwd=folder, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     base = (await process.stdout.readline()).decode().strip()
     token = (folder / ".dre" / "token").read_text().strip()
@@ -166,3 +172,37 @@ async def test_a_server_that_is_ended_tells_its_listeners_from_where_to_go_on(fo
         assert said.endswith('event: cut\ndata: {"type":"cut","code":"going_away","position":1}\n\n')
     assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
     assert not (folder / ".dre" / "token").exists()
+    assert (folder / ".dre" / "serving").read_bytes() == b""
+
+
+async def test_a_server_whose_terminal_is_closed_ends_in_order(folder: Path) -> None:
+    ours, terminal = pty.openpty()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-c", TAKE_THE_TERMINAL, *SERVE),
+            cwd=folder,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+        )
+        os.close(terminal)
+        said = b""
+        while said.count(b"http") < 2:
+            said += await asyncio.to_thread(os.read, ours, 4096)
+    finally:
+        os.close(ours)
+    assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
+    assert not (folder / ".dre" / "token").exists()
+    assert (folder / ".dre" / "serving").read_bytes() == b""
+
+
+async def test_a_server_that_is_to_outlive_its_terminal_does(folder: Path) -> None:
+    process = await asyncio.create_subprocess_exec("nohup", *SERVE, cwd=folder, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    base = (await process.stdout.readline()).decode().strip()
+    os.kill(process.pid, signal.SIGHUP)
+    async with aiohttp.ClientSession() as http, http.get(f"{base}/livez") as response:
+        assert response.status == 200
+    os.kill(process.pid, signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0

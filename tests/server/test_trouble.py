@@ -363,7 +363,11 @@ async def test_a_host_that_is_none_is_said(folder: Path, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["bad name", "http://x", "x/y", "", "a..b", "x:", "x:port", "[::1", "bücher.example", "me@x", "x\n", "*.x"]
+    "name",
+    [
+        *("bad name", "http://x", "x/y", "", "a..b", "x:", "x:port", "[::1", "bücher.example", "me@x", "x\n", "*.x"),
+        *("x:65536", "[::1]:99999", "x:0"),
+    ],
 )
 async def test_a_name_by_which_nobody_could_ask_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(UsageError, match=f"--name {re.escape(repr(name))} is no name: a host name is expected"):
@@ -371,7 +375,9 @@ async def test_a_name_by_which_nobody_could_ask_is_refused(folder: Path, name: s
             pass
 
 
-@pytest.mark.parametrize("name", ["x", "Dre.Example", "my_host-1", "192.168.0.1", "[fe80::1]", "dre.example:8443"])
+@pytest.mark.parametrize(
+    "name", ["x", "Dre.Example", "my_host-1", "192.168.0.1", "[fe80::1]", "dre.example:8443", "x:65535"]
+)
 async def test_a_name_by_which_somebody_can_ask_is_taken(folder: Path, name: str) -> None:
     async with (
         serve(folder, names=[name]) as served,

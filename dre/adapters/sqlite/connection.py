@@ -108,6 +108,8 @@ class Database:
                 f"{path} is damaged: {error}{self._how_much_is_left()}",
                 hint="keep a copy of .dre as it is, then put back the newest backup of it; recordings wait meanwhile",
             ) from error
+        except UnicodeEncodeError:  # what a caller asked for, not what is in the file
+            raise
         except (
             ValueError,
             msgspec.MsgspecError,
@@ -123,7 +125,7 @@ class Database:
         return self._connection is not None and self._connection.system_errno in _NO_ROOM
 
     def _damaged(self, error: Exception) -> Damaged:
-        return Damaged(f"{self.path} is damaged: {error}", hint="delete it; history makes it again")
+        return Damaged(f"{self.path} is damaged: {error}", hint="dre projections rebuild makes all tables anew")
 
     def _how_much_is_left(self) -> str:
         """

@@ -125,6 +125,9 @@ class SQLiteTableStore:
         self._builds |= builds
         return bool(builds)
 
+    async def empty(self) -> None:
+        await self._write(_empty)
+
     async def query(self, row: type[AnyRow], query: Query) -> list[AnyRow]:
         table = table_of(row)
         statement, values = table.query(query)
@@ -152,6 +155,16 @@ def _make_schema(connection: apsw.Connection) -> None:
             raise Damaged("tables of another format")
         connection.execute(_TABLES)
         connection.execute(f"pragma user_version = {FORMAT}")
+
+
+def _empty(connection: apsw.Connection) -> None:
+    """Not by a new file: who has this one open would go on with it (https://sqlite.org/c3ref/c_dbconfig_defensive.html)."""
+    connection.config(apsw.SQLITE_DBCONFIG_RESET_DATABASE, 1)
+    try:
+        connection.execute("vacuum")
+    finally:
+        connection.config(apsw.SQLITE_DBCONFIG_RESET_DATABASE, 0)
+    _make_schema(connection)
 
 
 def _prepare(connection: apsw.Connection, name: str, version: int, table: RowTable[Any] | None) -> tuple[int, Place]:

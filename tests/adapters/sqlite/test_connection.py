@@ -49,3 +49,14 @@ async def test_what_was_asked_before_is_done_before_it_closes(tmp_path: Path) ->
 
     assert apsw.Connection(str(tmp_path / "a.db")).execute("select count(*) from t").get == 20
     assert not (tmp_path / "a.db-shm").exists()
+
+
+async def test_a_value_that_cannot_be_asked_for_says_nothing_about_the_file(tmp_path: Path) -> None:
+    database = Database(
+        str(tmp_path / "tables.db"), create=True, synchronous="normal", busy_timeout_s=1, rebuildable=True
+    )
+    try:
+        with pytest.raises(UnicodeEncodeError):
+            await database.run(lambda c: c.execute("select ?", ("\udcff",)).get)
+    finally:
+        await database.close()

@@ -278,4 +278,4 @@ async def test_a_row_that_no_writer_of_ours_wrote_is_damage_with_a_way_out(
         with pytest.raises(LedgerError, match="damaged") as error:
             await tables.query(_Run, Query())
 
-    assert error.value.hint == "delete it; history makes it again"
+    assert error.value.hint == "dre projections rebuild makes all tables anew"
