@@ -4,12 +4,14 @@ import asyncio
 import re
 
 import msgspec
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 from server.pages.facts import Facts
 from server.pages.visiting import Visitor
 from server.served import Served
 
+from dre.capture.hearing import Heard
 from dre.server.live import LIVE
+from dre.server.running import SoFar
 from dre.server.stream.ring import Entry
 
 
@@ -132,6 +134,71 @@ async def test_output_that_is_missing_is_said_to_be(visitor: Visitor, facts: Fac
     served.served.app[LIVE].broadcast.say(_printed(id, 4096, "later\n"))
 
     await expect(page.locator("#arriving")).to_contain_text("something is missing here")
+
+
+async def test_what_passes_between_the_page_and_its_first_word_to_the_stream_is_shown(
+    visitor: Visitor, facts: Facts, served: Served
+) -> None:
+    id = await facts.begin("make slow")
+    tell = served.live.hearing._tell
+    tell(Heard(id, "stdout", 0, "one\n"))
+    page = await visitor.visit()
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        asked.set()
+        await go.wait()
+        await route.continue_()
+
+    await page.route("**/live.*.js", hold)
+    await page.goto(f"{served.page}/operations/{id}", wait_until="commit")
+    await asked.wait()
+    await expect(page.locator("#arriving")).to_have_text("one\n")
+
+    tell(Heard(id, "stderr", 0, "two\n"))  # nobody listens
+    go.set()
+
+    await expect(page.locator("#arriving")).to_have_text("one\ntwo\n")
+    tell(Heard(id, "stdout", 4, "three\n"))
+    await expect(page.locator("#arriving")).to_have_text("one\ntwo\nthree\n", use_inner_text=True)
+
+
+async def test_what_passes_while_there_is_no_connection_is_shown_afterwards(
+    visitor: Visitor, facts: Facts, served: Served
+) -> None:
+    id = await facts.begin("make slow")
+    tell = served.live.hearing._tell
+    page = await visitor.visit(f"/operations/{id}")
+    state, arriving = page.locator("#live"), page.locator("#arriving")
+    await expect(state).to_have_text("live")
+    tell(Heard(id, "stdout", 0, "one\n"))
+    await expect(arriving).to_have_text("one\n")
+
+    for listener in list(served.live.listeners):
+        listener.leave()
+    tell(Heard(id, "stdout", 4, "two\n"))
+    await expect(state).to_have_text("reconnecting")
+    await expect(state).to_have_text("live")
+    tell(Heard(id, "stdout", 8, "three\n"))
+
+    await expect(arriving).to_have_text("one\ntwo\nthree\n", use_inner_text=True)
+
+
+async def test_a_message_that_jumps_ahead_waits_for_the_page_that_holds_what_came_before(
+    visitor: Visitor, facts: Facts, served: Served
+) -> None:
+    id = await facts.begin("make slow")
+    page = await visitor.visit(f"/operations/{id}")
+    await expect(page.locator("#live")).to_have_text("live")
+    hearing, arriving = served.live.hearing, page.locator("#arriving")
+    hearing._tell(Heard(id, "stdout", 0, "one\n"))
+    await expect(arriving).to_have_text("one\n")
+
+    hearing._lately[id] = SoFar("one\ntwo\n", {"stdout": 8})  # told, and lost on the way
+    hearing._tell(Heard(id, "stdout", 8, "three\n"))
+    hearing._tell(Heard(id, "stderr", 0, "four\n"))
+
+    await expect(arriving).to_have_text("one\ntwo\nthree\nfour\n", use_inner_text=True)
 
 
 async def test_a_running_command_is_watched_from_its_middle_to_its_end(visitor: Visitor, served: Served) -> None:

@@ -70,6 +70,7 @@
         generation = message.generation;
         if (position === null) position = message.head.position;
         say("live", "live");
+        catchUp();
         break;
       case "heartbeat":
       case "cut":
@@ -106,6 +107,7 @@
 
   let asked = false;
   let looking = null;
+  let looks = 0;
 
   // Looks again soon; whatever happens meanwhile is one more look, not many.
   function refresh() {
@@ -118,6 +120,7 @@
     while (asked && !isOver) {
       if (document.hidden) return; // `visibilitychange` goes on
       asked = false;
+      looks += 1;
       const page = await load();
       if (page) (operation ? showOperation : showList)(page);
       await after(BETWEEN_MS);
@@ -136,16 +139,18 @@
     }
   }
 
-  // What a reader has opened stays open, and what arrives stays where it is.
+  // What a reader has opened stays open, and what arrives stays where it is, unless the server knows more of it.
   const keeping = {
     beforeAttributeUpdated: (name, node) => !(name === "open" && node.localName === "details"),
-    beforeNodeMorphed: (node, fresh) => node.id !== "arriving" || fresh.id !== "arriving",
+    beforeNodeMorphed: (node, fresh) => node.id !== "arriving" || fresh.id !== "arriving" || isReplaced(node, fresh),
   };
 
   function showOperation(page) {
     const fresh = page.getElementById("main");
+    const wasAtEnd = isAtEnd(document.getElementById("arriving"));
     Idiomorph.morph(main, [...fresh.childNodes], { morphStyle: "innerHTML", callbacks: keeping });
     document.title = page.title;
+    if (early) goOn(wasAtEnd);
   }
 
   // Rows that are there change where they are; new ones wait, so that nothing moves while somebody reads.
@@ -209,13 +214,60 @@
   const bytes = new TextEncoder();
 
   // The page holds what was told before it was made; what is told twice, as after a new connection, is shown once.
-  function arrive({ operationId, output, offset, text, ends }) {
+  // Nobody tells what passed between the making of this page and its first word to the stream, or while there was no
+  // connection: a page made now holds that, and what came too early waits for it.
+  let early = null;
+  let earlyLength = 0;
+
+  function arrive(message) {
     const shown = document.getElementById("arriving");
-    if (!shown || operationId !== operation) return;
-    const known = Number(shown.dataset[output] ?? 0);
-    if (offset < known) return;
-    const isAtEnd = shown.scrollHeight - shown.scrollTop - shown.clientHeight < 40;
-    if (offset > known) shown.append("… something is missing here; it is shown when the command has ended\n");
+    if (!shown || message.operationId !== operation || message.offset < known(shown, message)) return;
+    if (early || message.offset > known(shown, message)) wait(message);
+    else append(shown, message);
+  }
+
+  const known = (shown, { output }) => Number(shown.dataset[output] ?? 0);
+
+  function catchUp() {
+    if (!document.getElementById("arriving")) return;
+    early ??= [];
+    refresh();
+  }
+
+  function wait(message) {
+    early ??= [];
+    early.push({ ...message, looks });
+    earlyLength += message.text.length;
+    while (earlyLength > MOST_CHARACTERS) earlyLength -= early.shift().text.length; // the page will hold it
+    refresh();
+  }
+
+  // Never by less: a server keeps the newest part of some commands, and may have forgotten this one.
+  function isReplaced(shown, fresh) {
+    if (!early || ["stdout", "stderr"].some((output) => known(fresh, { output }) < known(shown, { output }))) return false;
+    for (const output in held) delete held[output]; // the new page has both halves
+    return true;
+  }
+
+  // The page that is shown now was made after everything that came before it was asked for.
+  function goOn(isAtEnd) {
+    const waited = early;
+    early = null;
+    earlyLength = 0;
+    const shown = document.getElementById("arriving");
+    if (!shown) return;
+    for (const message of waited) {
+      const isMissing = message.offset > known(shown, message);
+      if (isMissing && message.looks < looks && !early) {
+        shown.append("… something is missing here; it is shown when the command has ended\n");
+        append(shown, message);
+      } else arrive(message);
+    }
+    if (isAtEnd) shown.scrollTop = shown.scrollHeight;
+  }
+
+  function append(shown, { output, offset, text, ends }) {
+    const wasAtEnd = isAtEnd(shown);
     if (text) shown.append(readable(output, text));
     if (ends === "too much") shown.append("… the rest is shown when the command has ended\n");
     shown.dataset[output] = offset + bytes.encode(text).length;
@@ -223,8 +275,10 @@
     shown.normalize();
     const all = shown.firstChild;
     if (all?.length > MOST_CHARACTERS) all.deleteData(0, all.length - MOST_CHARACTERS / 2);
-    if (isAtEnd) shown.scrollTop = shown.scrollHeight;
+    if (wasAtEnd) shown.scrollTop = shown.scrollHeight;
   }
+
+  const isAtEnd = (shown) => !!shown && shown.scrollHeight - shown.scrollTop - shown.clientHeight < 40;
 
   const after = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
