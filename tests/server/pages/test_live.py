@@ -10,6 +10,7 @@ from server.pages.visiting import Visitor
 from server.served import Served
 
 from dre.capture.hearing import Heard
+from dre.documentation.safe import Decoder
 from dre.server.live import LIVE
 from dre.server.running import SoFar
 from dre.server.stream.ring import Entry
@@ -104,7 +105,9 @@ def _printed(id: object, offset: int, text: str) -> Entry:
     )
 
 
-async def test_output_is_seen_arriving_as_text_without_escapes(visitor: Visitor, facts: Facts, served: Served) -> None:
+async def test_output_is_seen_arriving_as_text_with_nothing_hidden_but_colours(
+    visitor: Visitor, facts: Facts, served: Served
+) -> None:
     id = await facts.begin("make slow")
     page = await visitor.visit(f"/operations/{id}")
     await expect(page.locator("#live")).to_have_text("live")
@@ -112,18 +115,41 @@ async def test_output_is_seen_arriving_as_text_without_escapes(visitor: Visitor,
     await expect(arriving).to_be_hidden()
     say = served.served.app[LIVE].broadcast.say
 
-    first = "one \x1b[31mred\x1b[0m\r\n\x1b]0;tit"
+    first = "one \x1b[31mred\x1b[0m\x1b[K\r\n\x1b]0;tit"
     say(_printed(id, 0, first))
     say(_printed(id, 0, first))  # told again, as after a new connection
-    say(_printed(id, len(first), "le\x07<b>two</b> \u202egnp\x9b\x08"))
+    say(_printed(id, len(first), "le\x07<b>two</b> \u202egnp\n"))
 
-    await expect(arriving).to_have_text("one red\n<b>two</b> <U+202E>gnp\ufffd␈", use_inner_text=True)
+    await expect(arriving).to_have_text("one red\n␛]0;title␇<b>two</b> <U+202E>gnp\n", use_inner_text=True)
     await expect(arriving.locator("*")).to_have_count(0)
 
     await facts.end(id, output=b"whole\n")
 
     await expect(page.locator(".output .line")).to_have_text("whole")
     await expect(arriving).to_have_count(0)
+
+
+async def test_output_that_arrives_in_pieces_is_what_the_same_bytes_are_anywhere(
+    visitor: Visitor, facts: Facts, served: Served
+) -> None:
+    id = await facts.begin("make slow")
+    page = await visitor.visit(f"/operations/{id}")
+    await expect(page.locator("#live")).to_have_text("live")
+    pieces = [
+        *("a\x1b[3", "1mb\x1b", "[0mc\r", "\nd\re\n"),  # a colour and a line's end in halves
+        *("\x1b[2J", "\x1bPhid", "den\x1b\\", "\x9b1m\x9dtitle\x9c\x8e\x7f\b\v", "\x1b_x\x1b\\\n"),
+        *("\x1b[3\x1b[0m", "1m", f"\x1b[{'1' * 65}", "m\x1b[?25l\u200b\U000e0041\ufeff", "\r\x1b[0", "m\nthe end\n"),
+    ]
+    decoder, offset, shown = Decoder(), 0, ""
+    for piece in pieces:
+        served.live.broadcast.say(_printed(id, offset, piece))
+        offset += len(piece.encode())
+        shown += decoder.feed(piece.encode())
+
+    arriving = page.locator("#arriving")
+    await expect(arriving).to_contain_text("the end")
+    assert await arriving.text_content() == shown
+    assert "␛Phidden␛\\" in shown
 
 
 async def test_output_that_is_missing_is_said_to_be(visitor: Visitor, facts: Facts, served: Served) -> None:

@@ -192,23 +192,27 @@
 
   // ---- output as it arrives
 
-  const ESCAPES = /\x1b(?:\[[0-?]*[ -\/]*[@-~]|[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)|[ -\/]*[0-Z\\`-~])/g;
-  const UNFINISHED = /\x1b(?:\[[0-?]*[ -\/]*|[\]PX^_][^\x07\x1b\x9c]*\x1b?|[ -\/]*)$/;
-  const CONTROLS = /[\0-\x08\x0b-\x1f\x7f-\x9f]/g;
-  const INVISIBLE =
-    /[\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
-  const LONGEST_ESCAPE = 4096;
-  const held = {}; // of each output: the beginning of an escape, whose end is still to come
+  // As everywhere (dre/documentation/safe.py): only colours are dropped, and whatever else a terminal would obey is shown.
+  const COLOURS = /\x1b\[[0-9;:]{0,64}[mK]/g;
+  const BEGUN_COLOUR = /\x1b(?:\[[0-9;:]{0,64})?$/;
+  const OBEYED =
+    /[\0-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+  const held = {}; // of each output: a colour that a piece ends in, and half of a line's end
 
-  function readable(output, text) {
-    let whole = ((held[output] ?? "") + text).replace(/\r\n/g, "\n").replace(ESCAPES, "");
-    let rest = UNFINISHED.exec(whole)?.[0] ?? (whole.endsWith("\r") ? "\r" : "");
-    if (rest.length > LONGEST_ESCAPE) rest = "";
-    held[output] = rest;
-    whole = whole.slice(0, whole.length - rest.length);
-    return whole
-      .replace(CONTROLS, (found) => (found < " " ? String.fromCharCode(0x2400 + found.charCodeAt(0)) : "\ufffd"))
-      .replace(INVISIBLE, (found) => `<U+${found.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}>`);
+  function readable(output, piece) {
+    const before = held[output] ?? { begun: "", half: "" };
+    const whole = before.begun + piece;
+    const begun = BEGUN_COLOUR.exec(whole)?.[0] ?? "";
+    const text = before.half + whole.slice(0, whole.length - begun.length).replace(COLOURS, "");
+    const half = text.endsWith("\r") ? "\r" : "";
+    held[output] = { begun, half };
+    return text.slice(0, text.length - half.length).replaceAll("\r\n", "\n").replace(OBEYED, visible);
+  }
+
+  function visible(character) {
+    const code = character.codePointAt(0);
+    if (code < 0x20) return String.fromCodePoint(0x2400 + code);
+    return code === 0x7f ? "␡" : `<U+${code.toString(16).toUpperCase().padStart(4, "0")}>`;
   }
 
   const bytes = new TextEncoder();
