@@ -263,6 +263,20 @@ async def test_a_session_that_is_over_says_so_and_ends(visitor: Visitor, served:
     visitor.forgive("401")
 
 
+async def test_a_server_that_took_the_place_of_the_one_that_is_gone_ends_the_session(
+    visitor: Visitor, served: Served
+) -> None:
+    page = await visitor.visit()
+    await expect(page.locator("#live")).to_have_text("live")
+
+    await page.route(f"{served.page}/", lambda route: route.fulfill(status=421))  # it does not know this page's name
+    for listener in list(served.live.listeners):
+        listener.leave()
+
+    await expect(page.locator("#live")).to_contain_text("session over")
+    visitor.forgive("421")
+
+
 async def test_a_cut_line_is_said_and_what_came_meanwhile_is_there_afterwards(
     visitor: Visitor, facts: Facts, served: Served
 ) -> None:

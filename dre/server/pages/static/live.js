@@ -130,7 +130,7 @@
   async function load() {
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
-      if (answer.status === 401) return over();
+      if (answer.status === 401 || answer.status === 421) return over(); // 421: a new server, which has a new name
       if (!answer.ok) return null;
       const page = await answer.text();
       return new DOMParser().parseFromString(policy ? policy.createHTML(page) : page, "text/html");
