@@ -227,6 +227,25 @@ async def test_a_message_that_jumps_ahead_waits_for_the_page_that_holds_what_cam
     await expect(arriving).to_have_text("one\ntwo\nthree\nfour\n", use_inner_text=True)
 
 
+async def test_of_too_much_output_the_newest_told_part_is_shown_to_who_comes_later_too(
+    visitor: Visitor, facts: Facts, served: Served
+) -> None:
+    id = await facts.begin("make slow")
+    page = await visitor.visit(f"/operations/{id}")
+    await expect(page.locator("#live")).to_have_text("live")
+    served.live.hearing._tell(Heard(id, "stdout", 0, "one\n"))
+    served.live.hearing._tell(Heard(id, "stdout", 4, "", "too much"))
+    said = "one\n… the rest is shown when the command has ended\n"
+    arriving = page.locator("#arriving")
+    await expect(arriving).to_have_text(said, use_inner_text=True)
+
+    await page.reload()
+    await expect(page.locator("#live")).to_have_text("live")
+
+    assert await arriving.text_content() == said
+    await expect(arriving).to_have_attribute("data-ends", "too much")  # so that the script does not say it again
+
+
 async def test_a_running_command_is_watched_from_its_middle_to_its_end(visitor: Visitor, served: Served) -> None:
     until = "while [ ! -e %s ]; do sleep 0.1; done"
     script = f"echo one; echo two >&2; {until % 'go'}; echo three; {until % 'end'}"

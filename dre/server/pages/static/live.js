@@ -273,7 +273,10 @@
   function append(shown, { output, offset, text, ends }) {
     const wasAtEnd = isAtEnd(shown);
     if (text) shown.append(readable(output, text));
-    if (ends === "too much") shown.append("… the rest is shown when the command has ended\n");
+    if (ends === "too much" && shown.dataset.ends !== ends) {
+      shown.append("… the rest is shown when the command has ended\n");
+      shown.dataset.ends = ends; // the page may say so already
+    }
     shown.dataset[output] = offset + bytes.encode(text).length;
     shown.hidden = shown.textContent === "";
     shown.normalize();
