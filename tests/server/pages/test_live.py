@@ -4,13 +4,14 @@ import asyncio
 import re
 
 import msgspec
-from playwright.async_api import Route, expect
+from playwright.async_api import Locator, Route, expect
 from server.pages.facts import Facts
 from server.pages.visiting import Visitor
 from server.served import Served
 
 from dre.capture.hearing import Heard
 from dre.documentation.safe import Decoder
+from dre.domain.workspace import ChangedFile
 from dre.server.live import LIVE
 from dre.server.running import SoFar
 from dre.server.stream.ring import Entry
@@ -89,6 +90,53 @@ async def test_an_operation_gets_its_end_under_the_eyes_of_who_reads_it(visitor:
     await expect(summary).to_be_focused()
     assert await page.evaluate("`${getSelection()}`") == "make slow"
     await expect(page).to_have_title(re.compile("^failed"))
+
+
+async def test_who_reads_what_arrives_goes_on_in_what_was_recorded_and_hears_how_it_ended(
+    visitor: Visitor, facts: Facts, served: Served
+) -> None:
+    id = await facts.begin("make slow")
+    page = await visitor.visit(f"/operations/{id}")
+    await expect(page.locator("#live")).to_have_text("live")
+    text = "".join(f"line {number}\n" for number in range(1, 151))
+    served.live.hearing._tell(Heard(id, "stdout", 0, text))
+    arriving, whole, ended = page.locator("#arriving"), page.locator("pre.output"), page.locator("#ended")
+    await expect(arriving).to_contain_text("line 150")
+    await arriving.focus()
+    before = await top(arriving)
+    assert await ended.text_content() == ""
+
+    await facts.end(id, exit_code=2, output=text.encode(), files=[ChangedFile("new.py", "added", "100644")])
+
+    await expect(whole.locator(".line")).to_have_count(150)
+    await expect(whole).to_be_focused()
+    assert await whole.evaluate("(shown) => shown.scrollTop + shown.clientHeight") > 150 * 16
+    assert abs(await top(whole) - before) <= 2
+    await expect(ended).to_have_text(re.compile("^failed · make slow"))
+    await expect(page.get_by_role("status").filter(has_text="failed")).to_have_count(1)
+
+
+async def test_who_reads_below_what_arrives_keeps_the_place(visitor: Visitor, facts: Facts, served: Served) -> None:
+    id = await facts.begin("make slow")
+    page = await visitor.visit(f"/operations/{id}")
+    await expect(page.locator("#live")).to_have_text("live")
+    served.live.hearing._tell(Heard(id, "stdout", 0, "one\n"))
+    await expect(page.locator("#arriving")).to_contain_text("one")
+    summary = page.locator(".events summary").first
+    await summary.click()
+    await summary.evaluate("(shown) => shown.scrollIntoView()")
+    before = await top(summary)
+
+    files = [ChangedFile(f"{number}.py", "added", "100644") for number in range(60)]
+    await facts.end(id, output=b"line\n" * 150, files=files)
+
+    await expect(page.locator(".files li")).to_have_count(60)
+    await expect(summary).to_be_focused()
+    assert abs(await top(summary) - before) <= 2
+
+
+async def top(shown: Locator) -> float:
+    return float(await shown.evaluate("(shown) => shown.getBoundingClientRect().top"))
 
 
 def _printed(id: object, offset: int, text: str) -> Entry:

@@ -147,10 +147,31 @@
 
   function showOperation(page) {
     const fresh = page.getElementById("main");
-    const wasAtEnd = isAtEnd(document.getElementById("arriving"));
+    const arriving = document.getElementById("arriving");
+    const wasAtEnd = isAtEnd(arriving);
+    const reader = document.activeElement;
+    const place = reader.getBoundingClientRect();
     Idiomorph.morph(main, [...fresh.childNodes], { morphStyle: "innerHTML", callbacks: keeping });
-    document.title = page.title;
+    if (document.title !== page.title) announce(page.title);
     if (early) goOn(wasAtEnd);
+    if (arriving && !arriving.isConnected) stay(reader, place, arriving, wasAtEnd);
+  }
+
+  // A title begins with how it ended, or with its verdict. Who does not see the page change hears this.
+  function announce(ended) {
+    document.title = document.getElementById("ended").textContent = ended;
+  }
+
+  // What arrived has made way for what was recorded: who read it goes on there, and where somebody reads does not move.
+  function stay(reader, place, arriving, wasAtEnd) {
+    const whole = main.querySelector("section[aria-labelledby=output] .output");
+    if (whole && wasAtEnd) whole.scrollTop = whole.scrollHeight;
+    if (reader === arriving) {
+      reader = whole ?? main;
+      reader.focus({ preventScroll: true });
+    }
+    const wasSeen = place.bottom > 0 && place.top < innerHeight;
+    if (reader !== document.body && wasSeen) scrollBy(0, reader.getBoundingClientRect().top - place.top);
   }
 
   // Rows that are there change where they are; new ones wait, so that nothing moves while somebody reads.
