@@ -72,6 +72,34 @@ async def test_a_row_that_no_longer_fits_the_filter_says_so(visitor: Visitor, fa
     await expect(page.locator(f"#o{id}")).to_have_class("gone")
 
 
+async def test_a_row_changes_also_when_it_is_on_an_older_page_by_now(visitor: Visitor, facts: Facts) -> None:
+    id = await facts.begin("make slow")
+    page = await visitor.visit()
+    await expect(page.locator("#live")).to_have_text("live")
+    for number in range(55):
+        await facts.begin(f"make {number}")
+    row = page.locator(f"#o{id}")
+    await expect(page.locator("#waiting")).to_have_text("50+ new")
+    await expect(row).to_contain_text("running")
+
+    await facts.end(id)
+
+    await expect(row).to_contain_text("passed")
+    await expect(page.locator("#operations li")).to_have_count(1)
+
+
+async def test_the_oldest_row_too_says_that_it_no_longer_fits_the_filter(visitor: Visitor, facts: Facts) -> None:
+    id = await facts.begin("make first")
+    other = await facts.begin("make second")
+    page = await visitor.visit("/?status=running")
+    await expect(page.locator("#live")).to_have_text("live")
+
+    await facts.end(id)
+
+    await expect(page.locator(f"#o{id}")).to_have_class("gone")
+    await expect(page.locator(f"#o{other}")).not_to_have_class("gone")
+
+
 async def test_an_operation_gets_its_end_under_the_eyes_of_who_reads_it(visitor: Visitor, facts: Facts) -> None:
     id = await facts.begin("make slow")
     page = await visitor.visit(f"/operations/{id}")

@@ -14,6 +14,7 @@
   const LONGEST_SILENCE_MS = 45000; // the server says every 15 s that it is there; a sleeping machine hears nothing
   const BETWEEN_MS = 500; // from one look at the page to the next
   const AGES_MS = 60000;
+  const MOST_PAGES = 5; // of the list, at one look
   const MOST_CHARACTERS = 200000; // of output that arrives
 
   // Only what this server has rendered goes through here: `load` is the one caller.
@@ -122,14 +123,15 @@
       asked = false;
       looks += 1;
       const page = await load();
-      if (page) (operation ? showOperation : showList)(page);
+      if (page && operation) showOperation(page);
+      else if (page) showList(await withOlder(page));
       await after(BETWEEN_MS);
     }
   }
 
-  async function load() {
+  async function load(address = location.href) {
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      const answer = await fetch(address, { headers: { Accept: "text/html" }, cache: "no-store" });
       if (answer.status === 401 || answer.status === 421) return over(); // 421: a new server, which has a new name
       if (!answer.ok) return null;
       const page = await answer.text();
@@ -177,20 +179,40 @@
   // Rows that are there change where they are; new ones wait, so that nothing moves while somebody reads.
   let fresh = null;
 
-  function showList(page) {
+  function showList(pages) {
     const shown = document.getElementById("operations");
-    const rows = [...page.getElementById("operations").children];
-    fresh = page.getElementById("list");
+    const [newest, ...older] = pages.map((page) => [...page.getElementById("operations").children]);
+    fresh = pages[0].getElementById("list");
     if (shown.children.length === 0) return showFresh();
+    const rows = [...newest, ...older.flat()];
     for (const row of rows) {
       const known = document.getElementById(row.id);
       if (known) Idiomorph.morph(known, row);
     }
-    const oldest = rows.length ? Number(rows.at(-1).dataset.at) : 0;
+    const oldest = following(pages.at(-1)) ? Number(rows.at(-1).dataset.at) : 0;
     const ids = new Set(rows.map((row) => row.id));
     for (const row of shown.children) row.classList.toggle("gone", !ids.has(row.id) && Number(row.dataset.at) > oldest);
-    count(rows.filter((row) => !document.getElementById(row.id)).length, rows.length);
+    count(newest.filter((row) => !document.getElementById(row.id)).length, newest.length);
   }
+
+  // What became of a command that ran while many others began is said on an older page by now.
+  async function withOlder(page) {
+    const pages = [page];
+    while (pages.length < MOST_PAGES && isAnyAwaited(pages)) {
+      const address = following(pages.at(-1));
+      const older = address && (await load(address));
+      if (!older) break;
+      pages.push(older);
+    }
+    return pages;
+  }
+
+  function isAnyAwaited(pages) {
+    const running = [...document.querySelectorAll("#operations > :not(.gone):has(.running)")];
+    return running.some((row) => !pages.some((page) => page.getElementById(row.id)));
+  }
+
+  const following = (page) => page.querySelector("#list a[rel=next]")?.getAttribute("href");
 
   function count(number, most) {
     waiting.hidden = number === 0;
