@@ -228,6 +228,30 @@ async def test_output_that_arrives_in_pieces_is_what_the_same_bytes_are_anywhere
     assert "␛Phidden␛\\" in shown
 
 
+async def test_output_is_drawn_once_for_each_frame(visitor: Visitor, facts: Facts, served: Served) -> None:
+    id = await facts.begin("make fast")
+    page = await visitor.visit()
+    await page.context.add_init_script("window.drawn = []; window.requestAnimationFrame = (draw) => drawn.push(draw)")
+    await page.goto(f"{served.page}/operations/{id}")
+    await expect(page.locator("#live")).to_have_text("live")
+    arriving = page.locator("#arriving")
+
+    served.live.hearing._tell(Heard(id, "stdout", 0, "first\n"))
+    await expect(arriving).to_have_attribute("data-stdout", "6")  # so the page is not asked for any more
+    await page.evaluate("drawn.splice(0).forEach((draw) => draw())")
+    assert await arriving.text_content() == "first\n"
+
+    for number in range(100):
+        served.live.hearing._tell(Heard(id, "stdout", 6 + 5 * number, f"{number:4}\n"))
+    await expect(arriving).to_have_attribute("data-stdout", "506")
+    assert await arriving.text_content() == "first\n"
+    assert await page.evaluate("drawn.length") == 1
+
+    await page.evaluate("drawn.pop()()")
+
+    assert await arriving.text_content() == "first\n" + "".join(f"{number:4}\n" for number in range(100))
+
+
 async def test_output_that_is_missing_is_said_to_be(visitor: Visitor, facts: Facts, served: Served) -> None:
     id = await facts.begin("make slow")
     page = await visitor.visit(f"/operations/{id}")

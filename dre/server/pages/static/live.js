@@ -293,6 +293,7 @@
   function isReplaced(shown, fresh) {
     if (!early || ["stdout", "stderr"].some((output) => known(fresh, { output }) < known(shown, { output }))) return false;
     for (const output in held) delete held[output]; // the new page has both halves
+    printed = ""; // and this
     return true;
   }
 
@@ -306,7 +307,7 @@
     for (const message of waited) {
       const isMissing = message.offset > known(shown, message);
       if (isMissing && message.looks < looks && !early) {
-        shown.append("… something is missing here; it is shown when the command has ended\n");
+        print("… something is missing here; it is shown when the command has ended\n");
         append(shown, message);
       } else arrive(message);
     }
@@ -314,17 +315,35 @@
   }
 
   function append(shown, { output, offset, text, ends }) {
-    const wasAtEnd = isAtEnd(shown);
-    if (text) shown.append(readable(output, text));
+    if (text) print(readable(output, text));
     if (ends === "too much" && shown.dataset.ends !== ends) {
-      shown.append("… the rest is shown when the command has ended\n");
+      print("… the rest is shown when the command has ended\n");
       shown.dataset.ends = ends; // the page may say so already
     }
     shown.dataset[output] = offset + bytes.encode(text).length;
-    shown.hidden = shown.textContent === "";
+  }
+
+  // Once for each frame: to lay out a long text for each message of a fast command is more than a browser can do.
+  let printed = "";
+  let frame = null;
+
+  function print(text) {
+    printed = (printed + text).slice(-MOST_CHARACTERS);
+    frame ??= requestAnimationFrame(draw);
+  }
+
+  function draw() {
+    const shown = document.getElementById("arriving");
+    const text = printed;
+    printed = "";
+    frame = null;
+    if (!shown || !text) return;
+    const wasAtEnd = isAtEnd(shown);
+    shown.append(text);
+    shown.hidden = false;
     shown.normalize();
     const all = shown.firstChild;
-    if (all?.length > MOST_CHARACTERS) all.deleteData(0, all.length - MOST_CHARACTERS / 2);
+    if (all.length > MOST_CHARACTERS) all.deleteData(0, all.length - MOST_CHARACTERS / 2);
     if (wasAtEnd) shown.scrollTop = shown.scrollHeight;
   }
 
