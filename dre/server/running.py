@@ -35,10 +35,14 @@ class Output(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class SoFar(msgspec.Struct, frozen=True):
-    """The newest part of what an operation has printed, and how many bytes of each output were told with it."""
+    """
+    The newest part of what an operation has printed, and how many bytes of each output were told with it. `is_all`: it
+    prints too much to be told more while it runs.
+    """
 
     text: str = ""
     told: Mapping[str, int] = {}
+    is_all: bool = False
 
 
 class Far(msgspec.Struct, frozen=True, rename="camel"):
@@ -80,12 +84,11 @@ class Running:
         self._hearing.close()
 
     def _tell(self, heard: Heard) -> None:
-        if heard.ends:
-            self._lately.pop(heard.operation_id, None)
-        elif heard.text:
-            known = self._lately.pop(heard.operation_id, SoFar())
+        known = self._lately.pop(heard.operation_id, SoFar())
+        if heard.ends != "complete":
             told = {**known.told, heard.output: heard.offset + len(heard.text.encode())}
-            self._lately[heard.operation_id] = SoFar((known.text + heard.text)[-KEPT_TEXT:], told)
+            text = (known.text + heard.text)[-KEPT_TEXT:]
+            self._lately[heard.operation_id] = SoFar(text, told, heard.ends == "too much")
             while len(self._lately) > _MOST_KEPT:
                 self._lately.popitem(last=False)
         for output in _pieces(heard):

@@ -28,11 +28,15 @@ _CHANGES = msgspec.json.Decoder(Changes)
 
 
 class OutputSoFar(msgspec.Struct, frozen=True):
-    """`is_cut`: there was more before these lines. `told`: how many bytes of each output have been told so far."""
+    """
+    `is_cut`: there was more before these lines. `told`: how many bytes of each output have been told so far. `is_all`:
+    nothing will follow while the command runs.
+    """
 
     lines: Sequence[str]
     is_cut: bool
     told: Mapping[str, int]
+    is_all: bool
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -115,7 +119,7 @@ def _arriving(request: web.Request, detail: OperationDetail) -> OutputSoFar:
     """What a running command has printed so far; the script on the page goes on from there."""
     so_far = request.app[LIVE].hearing.so_far(detail.id)
     lines = safe_lines(so_far.text.encode())
-    return OutputSoFar(lines, len(so_far.text) >= KEPT_TEXT, so_far.told)
+    return OutputSoFar(lines, len(so_far.text) >= KEPT_TEXT, so_far.told, so_far.is_all)
 
 
 async def _changed(workspace: Workspace, detail: OperationDetail) -> Changed | None:

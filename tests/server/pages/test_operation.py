@@ -74,6 +74,17 @@ async def test_of_a_long_output_the_end_is_shown_and_the_rest_page_by_page(visit
     await expect(page.get_by_role("link", name="Lines after")).to_have_count(0)
 
 
+async def test_on_paper_all_lines_that_are_shown_are_there(visitor: Visitor, facts: Facts) -> None:
+    id = await facts.run(output=b"".join(b"line %d\n" % number for number in range(1, 151)))
+    page = await visitor.visit(f"/operations/{id}", java_script_enabled=False)
+    is_cut = "([shown]) => shown.scrollHeight > shown.clientHeight"
+    assert await page.locator("pre.output").evaluate_all(is_cut)
+
+    await page.emulate_media(media="print")
+
+    assert not await page.locator("pre.output").evaluate_all(is_cut)
+
+
 async def test_evidence_is_downloaded_byte_for_byte(visitor: Visitor, facts: Facts) -> None:
     content = b"<script>alert(1)</script>\xff\n"
     id = await facts.run(output=content)
