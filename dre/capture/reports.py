@@ -70,30 +70,29 @@ def find_reports(
     named = [path for word in words for path in _files(word, left)]
     roots = [os.path.normpath(root) for root in dict.fromkeys((cwd, top or cwd))]
     room = LARGEST_TOGETHER
+
+    def remark(state: _State, path: bytes, why: str) -> None:
+        remarks.setdefault((state, why), []).append(_words(_shown(path, cwd)))
+
     for path in dict.fromkeys([*named, *_matching(roots, globs, left)]):
         if len(found) == MOST or room < 0:
             most = f"more than {MOST} reports, or {LARGEST_TOGETHER >> 30} GiB of them"
             said.append(Observation("report", "partial", f"{most}: the rest was not collected"))
             break
-        shown = _shown(path, cwd)
-
-        def remark(state: _State, why: str, name: str = _words(shown)) -> None:
-            remarks.setdefault((state, why), []).append(name)
-
         try:
-            found.append(_open(path, roots, shown, run))
+            found.append(_open(path, roots, _shown(path, cwd), run))
             room -= found[-1].size_bytes
             if words.count(path) > 1:
-                remark("not observed", " was to be written more than once: the last one was seen")
+                remark("not observed", path, " was to be written more than once: the last one was seen")
             if not alone and path not in named:
-                remark("not observed", " may be of another recording that ran at the same time")
+                remark("not observed", path, " may be of another recording that ran at the same time")
         except _NotUsed as reason:
-            remark(reason.of_named if path in named else reason.state, str(reason))
+            remark(reason.of_named if path in named else reason.state, path, str(reason))
         except FileNotFoundError:
             if path in named:
-                remark("not observed", ": the command was told to write it, but it is not there")
+                remark("not observed", path, ": the command was told to write it, but it is not there")
         except OSError as error:
-            remark("not observed", f": {error.strerror}")
+            remark("not observed", path, f": {error.strerror}")
     for (state, why), names in remarks.items():
         said += [Observation("report", state, sentence) for sentence in sentences(names, why)]
     if left[0] < 0:
